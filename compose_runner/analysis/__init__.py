@@ -1,0 +1,1 @@
+"""Everything that needs NiMARE: bundle, selection, estimators, artifacts, upload."""

@@ -1,0 +1,65 @@
+"""Where Neurosynth Compose and NeuroStore live, per environment; said here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_ENVIRONMENT = "production"
+COMPOSE_API_URL = "COMPOSE_API_URL"
+NEUROSTORE_API_URL = "NEUROSTORE_API_URL"
+
+_ADDRESSES = {
+    "production": ("https://compose.neurosynth.org/api", "https://neurostore.org/api"),
+    "staging": ("https://staging.synth.neurostore.xyz/api", "https://staging.neurostore.xyz/api"),
+    "development": ("https://dev.synth.neurostore.xyz/api", "https://dev.neurostore.xyz/api"),
+    "local": ("http://localhost:81/api", "http://localhost:80/api"),
+}
+ENVIRONMENTS = tuple(_ADDRESSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One deployment of Compose and of NeuroStore.
+
+    Parameters
+    ----------
+    name : str
+        ``production``, ``staging``, ``development`` or ``local``.
+    compose_api, neurostore_api : str
+        Base addresses, without a slash at the end.
+    """
+
+    name: str
+    compose_api: str
+    neurostore_api: str
+
+    def page_of(self, meta_analysis_id: str) -> str:
+        """Address of the page on which a person sees the meta-analysis."""
+        return f"{self.compose_api.removesuffix('/api')}/meta-analyses/{meta_analysis_id}"
+
+
+def environment_named(name: str | None, variables: Mapping[str, str] | None = None) -> Environment:
+    """Find an environment; any word that is not one of :data:`ENVIRONMENTS` counts as production.
+
+    Parameters
+    ----------
+    name : str or None
+        The environment's name, in any case.
+    variables : mapping, optional
+        Where ``COMPOSE_API_URL`` and ``NEUROSTORE_API_URL`` are looked up, which replace the environment's hosts;
+        the process's environment by default.
+    """
+    variables = os.environ if variables is None else variables
+    name = (name or "").strip().lower()
+    name = name if name in _ADDRESSES else DEFAULT_ENVIRONMENT
+    compose_api, neurostore_api = _ADDRESSES[name]
+    return Environment(
+        name=name,
+        compose_api=(variables.get(COMPOSE_API_URL) or compose_api).rstrip("/"),
+        neurostore_api=(variables.get(NEUROSTORE_API_URL) or neurostore_api).rstrip("/"),
+    )

@@ -1,0 +1,1 @@
+"""The whole service on one machine, without an account and without Docker."""

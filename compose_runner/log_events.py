@@ -1,0 +1,28 @@
+"""The ``message`` of every log record that somebody looks for; clients and saved queries search for these words."""
+
+from __future__ import annotations
+
+# submit
+TASK_SIZE_SELECTED = "workflow.task_size_selected"
+QUEUED = "workflow.queued"
+DUPLICATE = "workflow.duplicate"
+FAILED_TO_QUEUE = "workflow.failed_to_queue"
+REFUSED = "workflow.refused"
+
+# task
+START = "workflow.start"
+STAGE = "workflow.stage"
+PROGRESS = "workflow.progress"
+COMPLETED = "workflow.completed"
+ARTIFACTS_UPLOADED = "artifacts.uploaded"
+PUBLISHED = "workflow.published"
+METADATA_WRITTEN = "metadata.written"
+SUCCESS = "workflow.success"
+FAILED = "workflow.failed"
+INTERRUPTED = "workflow.interrupted"
+
+# status
+CANCELLED = "workflow.cancelled"
+
+# the key under which every record of one job is found
+ARTIFACT_PREFIX = "artifact_prefix"

@@ -1,0 +1,108 @@
+"""The one HTTP client of this package: time-outs, retries with backoff, errors that name document and address.
+
+urllib3 is in Lambda's runtime already and costs little to import, which is why both the functions and the analysis use it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import urllib3
+from urllib3.util.retry import Retry
+
+from compose_runner import __version__
+from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
+
+MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+
+
+@cache
+def pool() -> urllib3.PoolManager:
+    """Connections, shared by all threads of the process."""
+    return urllib3.PoolManager(maxsize=8, headers={"User-Agent": f"compose-runner/{__version__}"})
+
+
+def retries(attempts: int, methods: tuple[str, ...] = ("GET", "HEAD", "PUT")) -> Retry:
+    """Retry what may pass, with growing and jittered waits; a POST is never repeated."""
+    return Retry(
+        total=attempts,
+        status_forcelist=MAY_PASS,
+        allowed_methods=methods,
+        backoff_factor=0.5,
+        backoff_jitter=0.5,
+        backoff_max=20.0,
+        raise_on_status=False,
+        respect_retry_after_header=True,
+    )
+
+
+def get_json(
+    address: str,
+    document: str,
+    *,
+    fields: dict[str, str] | None = None,
+    attempts: int = 4,
+    read_seconds: float = READ_SECONDS,
+    connect_seconds: float = CONNECT_SECONDS,
+) -> Any:
+    """Fetch one JSON document.
+
+    Parameters
+    ----------
+    address : str
+        Where it is.
+    document : str
+        What it is, for error texts, such as ``"annotation mmaYdBWkKPoQ"``.
+    fields : dict, optional
+        The query string.
+    attempts : int
+        Retries after the first try.
+    read_seconds, connect_seconds : float
+        Time-outs of one try, in seconds.
+
+    Raises
+    ------
+    DocumentMissingError
+        The service answers 404, or another refusal that trying again will not change.
+    ServiceUnavailableError
+        No answer, or an answer that may pass (429, 5xx), after all retries.
+    DocumentMalformedError
+        The answer is not JSON.
+    """
+    try:
+        answer = pool().request(
+            "GET",
+            address,
+            fields=fields,
+            timeout=urllib3.Timeout(connect=connect_seconds, read=read_seconds),
+            retries=retries(attempts),
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise ServiceUnavailableError(document, address, f"no answer ({reason_of(error)})") from error
+    if answer.status in MAY_PASS:
+        raise ServiceUnavailableError(document, address, f"the service answered {_status_text(answer.status)}")
+    if answer.status != HTTPStatus.OK:
+        raise DocumentMissingError(document, address, f"the service answered {_status_text(answer.status)}")
+    try:
+        return json.loads(answer.data)
+    except ValueError as error:
+        raise DocumentMalformedError(document, address, "the answer is not JSON") from error
+
+
+def _status_text(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def reason_of(error: BaseException) -> str:
+    """Innermost reason of a connection error, without the library's object addresses."""
+    while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        error = error.reason
+    return type(error).__name__
