@@ -1,7 +1,7 @@
 """The demo: the 21 pain studies that NiMARE's package carries, as Compose would serve them.
 
-The studyset is NiMARE's ``nidm_pain_studyset.json`` (Maumet et al. 2016, doi:10.1038/sdata.2016.102, single-subject
-data of 21 pain studies shared as NIDM-Results). NiMARE itself is not imported here.
+The studyset is NiMARE's ``nidm_pain_studyset.json``: peaks of 21 studies of pain that were shared as NIDM-Results
+(Maumet et al. 2016, doi:10.1038/sdata.2016.102). NiMARE itself is not imported here.
 """
 
 from __future__ import annotations
