@@ -1,6 +1,6 @@
 """The one HTTP client of this package: time-outs, retries with backoff, errors that name document and address.
 
-urllib3 is in Lambda's runtime already and costs little to import, which is why both the functions and the analysis use it.
+urllib3 is in Lambda's runtime already and costs little to import, so that functions and analysis can both use it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def get_json(
         raise DocumentMissingError(document, address, f"the service answered {_status_text(answer.status)}")
     try:
         return json.loads(answer.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DocumentMalformedError(document, address, "the answer is not JSON") from error
 
 

@@ -1,7 +1,7 @@
-"""A stand-in for Neurosynth Compose and NeuroStore on 127.0.0.1: serves documents, receives uploads, fails on request.
+"""A stand-in for Neurosynth Compose and NeuroStore on 127.0.0.1: serves, receives uploads, fails on request.
 
-An address is laid out as ``http://127.0.0.1:PORT/<host>/api/<collection>/<id>``, so that one server plays both services
-and a directory of recorded exchanges (``<host>/api/<collection>/<id>.json``) can be replayed as it is::
+An address is laid out as ``http://127.0.0.1:PORT/<host>/api/<collection>/<id>``, so that one server plays both
+services and a directory of recorded exchanges (``<host>/api/<collection>/<id>.json``) can be replayed as it is::
 
     with ComposeStandIn() as compose:
         compose.put("meta-analyses/abc", {...})               # on Compose
@@ -312,7 +312,7 @@ def _handler_of(stand_in: ComposeStandIn) -> type[BaseHTTPRequestHandler]:
             )
             self.say(stand_in._take(request))
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer
 
         def say(self, answer: Answer) -> None:
             if answer.hold is not None:
