@@ -1,6 +1,6 @@
 """Where one job's objects are kept: artifacts, progress and checkpoints in S3, keys in Parameter Store.
 
-Progress and checkpoints live beside, not below, a job's artifacts, so that a listing of artifacts shows artifacts alone.
+Progress and checkpoints live beside, not below, a job's artifacts, so that a listing of artifacts shows nothing else.
 Their folders begin with a dot, which no ``artifact_prefix`` can hold, so they can never be taken for a job.
 """
 

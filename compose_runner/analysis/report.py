@@ -152,11 +152,7 @@ def _sections(result: MetaResult, drawn: Path, pictures: Path) -> list[Section]:
                     folder,
                 )
             maps.append(_map_section(diagnostic, folder, pictures, number))
-    studies = [
-        section
-        for group in (1, 2)
-        if (section := _study_section(drawn / "figures", pictures, group)).figures
-    ]
+    studies = [section for group in (1, 2) if (section := _study_section(drawn / "figures", pictures, group)).figures]
     if len(studies) == 1:
         studies[0].title = "Studies"
     return [*maps, *studies, _parameter_section(drawn / "figures")]
@@ -175,7 +171,9 @@ def _map_section(diagnostic: Any, folder: Path, pictures: Path, number: int) -> 
         ("diagnostics_tail-positive_figure.png", "Clusters, positive tail", ""),
         ("diagnostics_tail-negative_figure.png", "Clusters, negative tail", ""),
     ]
-    wanted += [(path.name, "Contributions of the experiments", _HEATMAP) for path in sorted(folder.glob("diagnostics_diag-*"))]
+    wanted += [
+        (path.name, "Contributions of the experiments", _HEATMAP) for path in sorted(folder.glob("diagnostics_diag-*"))
+    ]
     for name, title, caption in wanted:
         if (path := folder / name).is_file():
             section.figures.append(_figure(path, title, caption, pictures, prefix=f"map-{number}_"))
@@ -213,7 +211,7 @@ def _figure(path: Path, title: str, caption: str, pictures: Path, prefix: str) -
 
 
 def _share_scripts(sections: list[Section]) -> dict[str, str]:
-    """Take scripts that several frames hold (plotly is 5 MB) out of them; the page puts them back when a frame opens."""
+    """Take scripts that several frames hold (plotly is 5 MB) out of them; the page puts them back."""
     frames = [figure for section in sections for figure in section.figures if figure.kind == "frame"]
     uses: dict[str, int] = {}
     for frame in frames:

@@ -20,6 +20,8 @@ from compose_runner.storage_keys import METADATA_FILENAME
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# the maps that go into an image-based meta-analysis: inputs, kept there as a cache
+IMAGES = "images"
 _UNFINISHED = ".unfinished-"
 _READ_AT_ONCE = 1 << 20
 
@@ -65,7 +67,7 @@ class ResultDirectory:
             shutil.rmtree(folder, ignore_errors=True)
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """Every finished artifact with its size in bytes and its SHA-256, by name; ``metadata.json`` is not one of them."""
+        """Every finished artifact but ``metadata.json``: its name, its size in bytes and its SHA-256."""
         return [
             {
                 "filename": name,
@@ -76,13 +78,13 @@ class ResultDirectory:
         ]
 
     def _names(self) -> list[str]:
+        inside = (path.relative_to(self.path) for path in self.path.rglob("*") if path.is_file())
         return sorted(
-            relative.as_posix()
-            for path in self.path.rglob("*")
-            if path.is_file()
-            and not any(part.startswith(".") for part in (relative := path.relative_to(self.path)).parts)
-            and relative.parts[0] != "images"  # inputs of an image-based meta-analysis, kept as a cache
-            and relative.as_posix() != METADATA_FILENAME
+            name.as_posix()
+            for name in inside
+            if not any(part.startswith(".") for part in name.parts)
+            and name.parts[0] != IMAGES
+            and name.as_posix() != METADATA_FILENAME
         )
 
     def read_metadata(self) -> dict[str, Any] | None:

@@ -84,7 +84,7 @@ def _workflow(estimator: Estimator, corrector: Corrector, n_cores: int) -> Workf
 def _announce_correction(workflow: Workflow, progress: Progress) -> None:
     """Begin the stages around the corrector's step.
 
-    The hook takes itself off before the step runs: NiMARE keeps a copy of the corrector in the result, which is pickled.
+    The hook takes itself off before the step runs: NiMARE keeps the corrector in the result, which is pickled.
     """
     corrector = workflow.corrector = copy.copy(workflow.corrector)
 

@@ -1,0 +1,49 @@
+# compose-runner: `make` alone lists what there is. Every target sets up what it needs by itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export SAM_CLI_TELEMETRY := 0
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+# the newest suitable Python of this machine: on PATH, or kept by pyenv
+PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
+	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
+	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
+
+.PHONY: help setup demo test lint format build bench clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything, kernels compiled
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+demo: $(READY) ## run a real meta-analysis of pain and show where its report is
+	@$(PY) scripts/demo.py
+
+test: $(READY) ## every test; TESTS=tests/unit for some
+	$(PY) -m pytest $(TESTS)
+
+lint: $(READY) ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(READY) ## let ruff put the code in order
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(READY) ## measure against the runner in production, write docs/benchmarks.md
+	@$(PY) -m benchmarks
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) .venv-* .make .aws-sam dist build demo-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +
+
+-include deploy.mk
