@@ -52,7 +52,12 @@ def specification(n_iterations: int = N_ITERATIONS) -> dict[str, Any]:
         "type": "CBMA",
         "estimator": {
             "type": "ALE",
-            "args": {"null_method": "approximate", "kernel__fwhm": 8, "kernel__sample_size": None, "**kwargs": {}},
+            "args": {
+                "null_method": "approximate",
+                "kernel__fwhm": 8,
+                "kernel__sample_size": None,
+                "**kwargs": {},
+            },
         },
         "corrector": {
             "type": "FWECorrector",

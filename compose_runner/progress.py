@@ -69,9 +69,7 @@ class Progress:
         Seconds that only grow.
     """
 
-    def __init__(
-        self, listener: ProgressListener | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, listener: ProgressListener | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._listener = listener
         self._clock = clock
         self._stage = Stage.FETCH
