@@ -1,0 +1,62 @@
+"""What every test may use: recorded documents where they exist, a real result, and no network but this machine."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from nimare.results import MetaResult
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+# nothing a test starts may find credentials or settings of the person who runs it
+for name in [name for name in os.environ if name.startswith(("AWS_", "COMPOSE_RUNNER_"))]:
+    del os.environ[name]
+for name in ("COMPOSE_API_URL", "NEUROSTORE_API_URL", "NSC_KEY", "NV_KEY"):
+    os.environ.pop(name, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests talk to this machine only."""
+    config.option.allow_hosts = "127.0.0.1,::1,localhost"
+    config.option.allow_unix_socket = True
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    """The folder of real exchanges with Compose and NeuroStore."""
+    folder = SHARED / "recorded"
+    if not folder.is_dir():
+        pytest.skip("the recorded exchanges are not part of this copy of the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def expected() -> Path:
+    """The folder of results that the recorded meta-analyses must have."""
+    folder = SHARED / "expected"
+    if not folder.is_dir():
+        pytest.skip("the expected results are not part of this copy of the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pain_result() -> MetaResult:
+    """A real result: ALE with FDR of the 21 pain studies in NiMARE's package, with clusters and diagnostics."""
+    from nimare.correct import FDRCorrector
+    from nimare.meta.cbma import ALE
+    from nimare.nimads import Studyset
+
+    from compose_runner import demo
+    from compose_runner.analysis.run import run_meta_analysis
+
+    gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
+    studyset = demo.pain_studyset()
+    group = Studyset(studyset, target="mni152_2mm", annotations=[demo.annotation(studyset)]).combine_analyses()
+    return run_meta_analysis(group, None, ALE(random_state=1), FDRCorrector(method="indep", alpha=0.05))
