@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 DEFAULT_ENVIRONMENT = "production"
 COMPOSE_API_URL = "COMPOSE_API_URL"
 NEUROSTORE_API_URL = "NEUROSTORE_API_URL"
+REFERENCE_STUDYSETS_URL = "REFERENCE_STUDYSETS_URL"
+_REFERENCE_STUDYSETS = "https://github.com/neurostuff/neurostore_database/raw"
 
 _ADDRESSES = {
     "production": ("https://compose.neurosynth.org/api", "https://neurostore.org/api"),
@@ -63,3 +65,24 @@ def environment_named(name: str | None, variables: Mapping[str, str] | None = No
         compose_api=(variables.get(COMPOSE_API_URL) or compose_api).rstrip("/"),
         neurostore_api=(variables.get(NEUROSTORE_API_URL) or neurostore_api).rstrip("/"),
     )
+
+
+def reference_studysets(environment: Environment, variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """List the reference studysets of an environment: name to address.
+
+    Parameters
+    ----------
+    environment : Environment
+        Production has its own branch of the static ones; NeuroStore's own is served by the environment's API.
+    variables : mapping, optional
+        Where ``REFERENCE_STUDYSETS_URL`` is looked up, which replaces the base address of the static ones; the
+        process's environment by default.
+    """
+    variables = os.environ if variables is None else variables
+    base = (variables.get(REFERENCE_STUDYSETS_URL) or _REFERENCE_STUDYSETS).rstrip("/")
+    production = environment.name == DEFAULT_ENVIRONMENT
+    names = ("neurosynth", "neuroquery", *(() if production else ("neurostore_small",)))
+    branch = "main" if production else "staging"
+    addresses = {name: f"{base}/{branch}/{name}.json.gz" for name in names}
+    addresses["neurostore"] = f"{environment.neurostore_api}/neurostore-studyset-releases/nightly/download"
+    return addresses
