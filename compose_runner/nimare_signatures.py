@@ -1,0 +1,268 @@
+"""What NiMARE's estimators and correctors take, known without importing NiMARE.
+
+``nimare_signatures.json`` is written from NiMARE's own classes by :mod:`compose_runner.analysis.signatures`; this
+module reads it and turns what a specification holds into the types that NiMARE wants.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PATH = Path(__file__).with_name("nimare_signatures.json")
+
+NULL_WORDS = frozenset({"", "none", "null"})
+TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
+FALSE_WORDS = frozenset({"false", "no", "off", "0"})
+
+_TYPE_NAMES = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "array": "a list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a NiMARE class or method.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    types : tuple of str
+        JSON's types that it takes (``boolean``, ``integer``, ``number``, ``string``, ``array``); empty if NiMARE
+        does not say.
+    choices : tuple of str
+        The words it takes, if it takes some words only.
+    nullable : bool
+        Whether null means something else than "leave the default".
+    required : bool
+        Whether there is no default.
+    default : object
+        The default, where JSON can say it.
+    """
+
+    name: str
+    types: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    nullable: bool = False
+    required: bool = False
+    default: Any = None
+
+    def convert(self, value: Any) -> Any:
+        """Turn a specification's value into what NiMARE takes.
+
+        Texts are read by the argument's type, since Compose's form stores texts; everything else is left to NiMARE
+        unless it cannot be meant.
+
+        Parameters
+        ----------
+        value : object
+            Any JSON value.
+
+        Returns
+        -------
+        object
+            The value; None if it is null or an empty text.
+
+        Raises
+        ------
+        ValueError
+            With a sentence that says what the argument takes.
+        """
+        if isinstance(value, str):
+            return self._from_text(value)
+        if isinstance(value, dict) or (isinstance(value, list) and self.types and "array" not in self.types):
+            raise ValueError(self._refusal(value))
+        if isinstance(value, float) and "number" not in self.types and "integer" in self.types:
+            return int(value) if value.is_integer() else value
+        if isinstance(value, int) and self.types == ("boolean",) and value in (0, 1):
+            return bool(value)
+        return value
+
+    def _from_text(self, text: str) -> Any:
+        word = text.strip().casefold()
+        if word in NULL_WORDS and self.types != ("string",):
+            return None
+        for choice in self.choices:
+            if word == choice.casefold():
+                return choice
+        for reading in (self._truth(word), self._number(word), self._list(text)):
+            if reading is not None:
+                return reading
+        if not self._untyped and "string" not in self.types:
+            raise ValueError(self._refusal(text))
+        return text
+
+    @property
+    def _untyped(self) -> bool:
+        """Whether NiMARE does not say what it takes, so that a text is read as what it looks like."""
+        return not self.types and not self.choices
+
+    def _truth(self, word: str) -> bool | None:
+        """Read a truth value; digits are numbers wherever the argument can take numbers."""
+        if self.types == ("boolean",) and word in TRUE_WORDS | FALSE_WORDS:
+            return word in TRUE_WORDS
+        if (self._untyped or "boolean" in self.types) and word in ("true", "false"):
+            return word == "true"
+        return None
+
+    def _number(self, word: str) -> int | float | None:
+        return _number(word) if self._untyped or {"integer", "number"} & set(self.types) else None
+
+    def _list(self, text: str) -> list[Any] | None:
+        return _list(text) if self._untyped or "array" in self.types else None
+
+    def _refusal(self, value: object) -> str:
+        kinds = [repr(choice) for choice in self.choices] + [_TYPE_NAMES[word] for word in self.types]
+        kinds += ["null"] if self.nullable else []
+        return f"{self.name!r} must be {' or '.join(kinds) or 'a single value'}, not {shown(value)}"
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatorSignature:
+    """One estimator.
+
+    Parameters
+    ----------
+    name : str
+        Its class's name.
+    kind : str
+        ``CBMA`` (coordinates) or ``IBMA`` (images).
+    groups : int
+        How many groups of studies it takes, 1 or 2.
+    kernel : str or None
+        The class of its default kernel.
+    prefixes : tuple of str
+        Arguments that begin so are handed on to the kernel or to the resampling of images.
+    parameters : dict
+        Its own arguments by name.
+    corrections : dict
+        Its own methods of correction: family (``fwe``, ``fdr``), method, arguments by name.
+    """
+
+    name: str
+    kind: str
+    groups: int
+    kernel: str | None
+    prefixes: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    corrections: dict[str, dict[str, dict[str, Parameter]]]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectorSignature:
+    """One corrector.
+
+    Parameters
+    ----------
+    name : str
+        Its class's name.
+    family : str
+        ``fwe`` or ``fdr``.
+    parameters : dict
+        The arguments of its constructor by name.
+    methods : dict
+        The methods that it brings for every estimator, with their arguments by name.
+    """
+
+    name: str
+    family: str
+    parameters: dict[str, Parameter]
+    methods: dict[str, dict[str, Parameter]]
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """Everything of NiMARE that a specification can name, by class name."""
+
+    nimare_version: str
+    estimators: dict[str, EstimatorSignature]
+    correctors: dict[str, CorrectorSignature]
+    kernels: dict[str, dict[str, Parameter]]
+
+
+@cache
+def signatures() -> Signatures:
+    """Read the signatures, once per process."""
+    document = json.loads(_PATH.read_text(encoding="utf-8"))
+    return Signatures(
+        nimare_version=document["nimare_version"],
+        estimators={
+            name: EstimatorSignature(
+                name=name,
+                kind=one["kind"],
+                groups=one["groups"],
+                kernel=one["kernel"],
+                prefixes=tuple(one["prefixes"]),
+                parameters=_parameters(one["parameters"]),
+                corrections={family: _methods(methods) for family, methods in one["corrections"].items()},
+            )
+            for name, one in document["estimators"].items()
+        },
+        correctors={
+            name: CorrectorSignature(
+                name=name,
+                family=one["family"],
+                parameters=_parameters(one["parameters"]),
+                methods=_methods(one["methods"]),
+            )
+            for name, one in document["correctors"].items()
+        },
+        kernels={name: _parameters(one) for name, one in document["kernels"].items()},
+    )
+
+
+def _methods(document: dict[str, Any]) -> dict[str, dict[str, Parameter]]:
+    return {method: _parameters(described) for method, described in document.items()}
+
+
+def _parameters(document: dict[str, Any]) -> dict[str, Parameter]:
+    return {
+        name: Parameter(
+            name=name,
+            types=tuple(described.get("types", ())),
+            choices=tuple(described.get("choices", ())),
+            nullable=described.get("nullable", False),
+            required=described.get("required", False),
+            default=described.get("default"),
+        )
+        for name, described in document.items()
+    }
+
+
+def shown(value: object, length: int = 60) -> str:
+    """Write a value for an error text, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _number(word: str) -> int | float | None:
+    """Read a finite number: whole as int, all else as float; None if it is none."""
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        number = float(word)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _list(text: str) -> list[Any] | None:
+    """Read a list written as JSON; None if it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
