@@ -24,5 +24,8 @@ INTERRUPTED = "workflow.interrupted"
 # status
 CANCELLED = "workflow.cancelled"
 
+# every function
+REQUEST_FAILED = "request.failed"
+
 # the key under which every record of one job is found
 ARTIFACT_PREFIX = "artifact_prefix"

@@ -1,0 +1,50 @@
+"""Why a request is not served; each kind becomes one HTTP status in :mod:`compose_runner.http`.
+
+A text is for the person who made the request, and never repeats a value that could be a key.
+"""
+
+from __future__ import annotations
+
+from compose_runner.errors import ComposeRunnerError
+
+
+class RequestError(ComposeRunnerError, ValueError):
+    """The request is malformed, or asks for a job that cannot run."""
+
+
+class CancelForbiddenError(ComposeRunnerError):
+    """Clients may not stop jobs of this deployment."""
+
+
+class JobMissingError(ComposeRunnerError, LookupError):
+    """No such job."""
+
+
+class JobExistsError(ComposeRunnerError, ValueError):
+    """The name is taken by another job.
+
+    Parameters
+    ----------
+    artifact_prefix : str
+        The name.
+    """
+
+    def __init__(self, artifact_prefix: str, reason: str) -> None:
+        self.artifact_prefix = artifact_prefix
+        super().__init__(reason)
+
+
+class EngineError(ComposeRunnerError, RuntimeError):
+    """An AWS service did not do what it was asked for.
+
+    Parameters
+    ----------
+    task : str
+        What was to be done, as a sentence: ``"The job cannot be started"``.
+    code : str
+        The service's name for the reason. Its message is left out, because services repeat parameters in it.
+    """
+
+    def __init__(self, task: str, code: str) -> None:
+        self.code = code
+        super().__init__(f"{task} ({code}). Trying again later may help.")

@@ -1,0 +1,1 @@
+"""Give one job's records."""

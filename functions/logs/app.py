@@ -1,0 +1,19 @@
+"""Logs: one job's records."""
+
+from __future__ import annotations
+
+from compose_runner import cold_start, http
+from compose_runner.aws.records import CloudWatchRecords
+from compose_runner.contract import LogsReply, LogsRequest
+from compose_runner.jobs.logs import JobLogs
+from compose_runner.settings import LogsSettings
+
+
+@http.function(LogsRequest)
+def handler(request: LogsRequest, call: http.Call) -> LogsReply:
+    """Collect the job's records."""
+    settings = LogsSettings.read()
+    return JobLogs(CloudWatchRecords(settings.log_group), settings.lookback_ms).logs(request)
+
+
+cold_start.finished()

@@ -1,0 +1,1 @@
+"""Give addresses of a job's artifacts."""

@@ -1,0 +1,20 @@
+"""Results: presigned URLs."""
+
+from __future__ import annotations
+
+from compose_runner import cold_start, http
+from compose_runner.aws.artifacts import S3Artifacts
+from compose_runner.contract import ResultsReply, ResultsRequest
+from compose_runner.jobs.results import JobResults
+from compose_runner.settings import ResultsSettings
+
+
+@http.function(ResultsRequest)
+def handler(request: ResultsRequest, call: http.Call) -> ResultsReply:
+    """List the job's artifacts."""
+    settings = ResultsSettings.read()
+    jobs = JobResults(S3Artifacts(settings.results_bucket), settings.results_bucket, settings.results_prefix)
+    return jobs.results(request)
+
+
+cold_start.finished()

@@ -1,0 +1,1 @@
+"""Tell how jobs are."""

@@ -1,0 +1,26 @@
+"""Status: describe an execution, add metadata and progress; stop it on DELETE, where that is allowed."""
+
+from __future__ import annotations
+
+from compose_runner import cold_start, http
+from compose_runner.aws.artifacts import S3Artifacts
+from compose_runner.aws.executions import StepFunctionsExecutions
+from compose_runner.contract import StatusReply, StatusRequest
+from compose_runner.jobs.status import JobStatus
+from compose_runner.settings import StatusSettings
+
+
+@http.function(StatusRequest, methods=("POST", "GET", "DELETE"), path_field="job_id")
+def handler(request: StatusRequest, call: http.Call) -> StatusReply:
+    """Describe the job, after stopping it if that is what the client asks for."""
+    settings = StatusSettings.read()
+    jobs = JobStatus(
+        executions=StepFunctionsExecutions(settings.state_machine_arn),
+        artifacts=S3Artifacts(settings.results_bucket),
+        results_prefix=settings.results_prefix,
+        allow_cancel=settings.allow_cancel,
+    )
+    return jobs.cancel(request.job_id) if call.method == "DELETE" else jobs.status(request.job_id)
+
+
+cold_start.finished()

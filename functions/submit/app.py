@@ -1,0 +1,28 @@
+"""Submit: validate, size, start an execution."""
+
+from __future__ import annotations
+
+from compose_runner import cold_start, http
+from compose_runner.aws.executions import StepFunctionsExecutions
+from compose_runner.aws.keys import ParameterStoreKeys
+from compose_runner.contract import SubmitReply, SubmitRequest
+from compose_runner.jobs.compose import ComposeSpecifications
+from compose_runner.jobs.submit import Submission
+from compose_runner.settings import SubmitSettings
+
+
+@http.function(SubmitRequest, status=202)
+def handler(request: SubmitRequest, call: http.Call) -> SubmitReply:
+    """Start the job, or find the one that the same request started before."""
+    settings = SubmitSettings.read()
+    submission = Submission(
+        executions=StepFunctionsExecutions(settings.state_machine_arn),
+        keys=ParameterStoreKeys(settings.key_parameters_path),
+        specifications=ComposeSpecifications(),
+        results_bucket=settings.results_bucket,
+        results_prefix=settings.results_prefix,
+    )
+    return submission.submit(request, http.idempotency_key_of(call))
+
+
+cold_start.finished()
