@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from compose_runner.local.containers import ContainerRun
+    from compose_runner.local.restart import Keeper
 
 ADDRESS = "127.0.0.1"
 REGION = "us-east-1"
@@ -108,6 +109,8 @@ class EmbeddedAws:
         Tasks that run at the same time; the others wait in the order in which they came.
     port : int
         0 for any free port.
+    on_line : callable, optional
+        Takes the log group and the line of every line that a task or a function writes.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class EmbeddedAws:
         environment: Mapping[str, str] | None = None,
         max_parallel_tasks: int = 4,
         port: int = 0,
+        on_line: Callable[[str, str], None] | None = None,
     ) -> None:
         self.task_command = list(task_command)
         self.region = REGION
@@ -126,6 +130,8 @@ class EmbeddedAws:
         self._environment = dict(environment or {})
         self._max_parallel_tasks = max_parallel_tasks
         self._port = port
+        self._keeper: Keeper | None = None
+        self._on_line = on_line
         self._server: ThreadedMotoServer | None = None
         self._runner: ContainerRunner | None = None
         self._runs: dict[str, ContainerRun] = {}
@@ -314,6 +320,33 @@ class EmbeddedAws:
             )["taskDefinition"]["taskDefinitionArn"]
         return made
 
+    def log_stream(self, group: str, stream: str) -> Callable[[str], None]:
+        """Make a log stream and return what puts a line into it.
+
+        It does so directly, not over HTTP: a task writes many lines.
+
+        Raises
+        ------
+        LookupError
+            There is no such log group.
+        """
+        backend = logs_backends[self.account][self.region]
+        if group not in backend.groups:
+            raise LookupError(f"the log group {group} does not exist")
+        backend.ensure_log_stream(group, stream)
+
+        def put(line: str) -> None:
+            if not line.strip():
+                return
+            now = int(time.time() * 1000)
+            backend.put_log_events(group, stream, [{"timestamp": now, "message": line}])
+            if self._keeper is not None:
+                self._keeper.keep_line(group, now, line)
+            if self._on_line is not None:
+                self._on_line(group, line)
+
+        return put
+
     def stop_tasks(self, reason: str, seconds: float = STOP_SECONDS) -> None:
         """Stop every task and wait until all have ended."""
         if self._runner is not None:
@@ -373,6 +406,33 @@ class EmbeddedAws:
         if run is not None:
             run.finished.wait(seconds)
 
+    def keep_object(self, key: Any) -> None:
+        """Keep a new object as a file."""
+        if self._keeper is not None:
+            self._keeper.keep_object(key)
+
+    def forget_object(self, bucket: str, name: str) -> None:
+        """Remove a deleted object's file."""
+        if self._keeper is not None:
+            self._keeper.forget_object(bucket, name)
+
+    def keep_execution(self, execution: Any) -> None:
+        """Record that an execution began or ended."""
+        if self._keeper is not None:
+            self._keeper.keep_execution(execution)
+
+    def keep_in(self, keeper: Keeper) -> int:
+        """Tell this AWS what an archive holds, and keep everything there from now on; returns the number of jobs.
+
+        Parameters
+        ----------
+        keeper : Keeper
+            Knows the archive, the bucket and the state machine, which must exist.
+        """
+        jobs = keeper.restore(self.account, self.region)
+        self._keeper = keeper
+        return jobs
+
     def _fail(self, task: Any, fault: TaskFault) -> None:
         if fault.refused is not None:
             raise ECSException(fault.refused, fault.message)
@@ -385,19 +445,10 @@ class EmbeddedAws:
         options = (definition.get("logConfiguration") or {}).get("options", {})
         if not options.get("awslogs-group"):
             return lambda line: None
-        # directly, not over HTTP: a task writes many lines
-        backend = logs_backends[self.account][self.region]
-        stream = f"{options.get('awslogs-stream-prefix', 'ecs')}/{definition['name']}/{task.id}"
-        if options["awslogs-group"] not in backend.groups:
-            raise LookupError(f"the log group {options['awslogs-group']} does not exist")
-        backend.create_log_stream(options["awslogs-group"], stream)
-
-        def put(line: str) -> None:
-            if line.strip():
-                event = {"timestamp": int(time.time() * 1000), "message": line}
-                backend.put_log_events(options["awslogs-group"], stream, [event])
-
-        return put
+        return self.log_stream(
+            options["awslogs-group"],
+            f"{options.get('awslogs-stream-prefix', 'ecs')}/{definition['name']}/{task.id}",
+        )
 
 
 def _override_of(task: Any, definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ away in turn and fails as soon as a newer moto behaves well without it; then the
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs import models as ecs_models
+from moto.logs.utils import EventMessageFilter
+from moto.s3.models import S3Backend
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
@@ -45,7 +49,7 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
-from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.utils import camel_to_snake_case
 from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -71,6 +75,15 @@ class Host(Protocol):
 
     def wait(self, task_arn: str, seconds: float) -> None:
         """Return when the task has stopped, or when the time is over."""
+
+    def keep_object(self, key: Any) -> None:
+        """Take note of a new object."""
+
+    def forget_object(self, bucket: str, name: str) -> None:
+        """Take note that an object was deleted."""
+
+    def keep_execution(self, execution: Any) -> None:
+        """Take note that an execution began or ended."""
 
 
 _host: Host | None = None
@@ -347,6 +360,8 @@ def _reflect_execution_status(self: Any) -> None:
     if isinstance(state, ProgramStopped):
         self.execution.error, self.execution.cause = state.error, state.cause
     _original_reflect(self)
+    if _host is not None:
+        _host.keep_execution(self.execution)
 
 
 def _stop_execution(self: Any) -> ActionResult:
@@ -365,6 +380,55 @@ def _describe_execution(self: Any) -> ActionResult:
     if execution.stop_date is not None:
         answer.result["stopDate"] = execution.stop_date
     return answer
+
+
+_original_start = Execution.start
+
+
+def _start(self: Any) -> None:
+    _original_start(self)
+    host().keep_execution(self)
+
+
+# -- objects and log records -------------------------------------------------------------------------------------
+
+_original_put_object = S3Backend.put_object
+_original_delete_object = S3Backend.delete_object
+_original_filter_matches = EventMessageFilter.matches
+_JSON_EQUALITY = re.compile(r'^\{\s*\$\.(\w+)\s*=\s*"([^"]*)"\s*\}$')
+
+
+def _put_object(self: Any, *arguments: Any, **named: Any) -> Any:
+    key = _original_put_object(self, *arguments, **named)
+    host().keep_object(key)
+    return key
+
+
+def _delete_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
+    answer = _original_delete_object(self, bucket_name, key_name, *arguments, **named)
+    host().forget_object(bucket_name, key_name)
+    return answer
+
+
+@lru_cache(maxsize=256)
+def _json_equality(pattern: str) -> tuple[str, str] | None:
+    found = _JSON_EQUALITY.match(pattern.strip())
+    return (found[1], found[2]) if found else None
+
+
+def _filter_matches(self: Any, message: str) -> bool:
+    equality = _json_equality(self.filter_type.term)
+    if equality is None:
+        matches: bool = _original_filter_matches(self, message)
+        return matches
+    name, value = equality
+    if value not in message:
+        return False
+    try:
+        record = json.loads(message)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get(name) == value
 
 
 PATCHES = (
@@ -500,6 +564,25 @@ PATCHES = (
         "DescribeExecution gives no stopDate for an execution that timed out.",
         StepFunctionResponse,
         {"describe_execution": _describe_execution},
+    ),
+    Patch(
+        "beginnings of executions",
+        "State lives in memory; what a restarted service must still know is told to the host.",
+        Execution,
+        {"start": _start},
+    ),
+    Patch(
+        "objects as files",
+        "Objects live in memory and are gone when the process ends; the host keeps them as files.",
+        S3Backend,
+        {"put_object": _put_object, "delete_object": _delete_object},
+    ),
+    Patch(
+        "JSON filter patterns",
+        "A filter pattern that compares a field matches every record, so that every look at one job would carry the "
+        "records of all jobs.",
+        EventMessageFilter,
+        {"matches": _filter_matches},
     ),
 )
 
