@@ -1,0 +1,108 @@
+"""What a result directory knows about its upload to Compose: ``publish.json``.
+
+The record is written before and right after the one request that makes a result, so that whatever happens to the
+process, a repetition knows whether there is a result already.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from compose_runner.analysis.result_directory import write_whole
+from compose_runner.errors import PublishError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD_FILENAME = "publish.json"
+BUNDLE_FILENAME = "bundle.json.gz"
+
+
+class PublishState(StrEnum):
+    """How far an upload is.
+
+    ``CREATING`` means that the request was sent and its answer is not known: there may be a result.
+    """
+
+    PREPARED = "prepared"
+    CREATING = "creating"
+    CREATED = "created"
+    UPLOADED = "uploaded"
+
+
+class PublishRecord(BaseModel):
+    """The state of one result directory's upload; no key is ever part of it.
+
+    Parameters
+    ----------
+    meta_analysis_id : str
+        Compose's id of the meta-analysis.
+    environment : str
+        Name of the environment that it belongs to.
+    inputs : dict
+        Checksums of the documents that were computed from.
+    state : PublishState
+        How far the upload is.
+    earlier_results : list of str or None
+        Results that Compose listed just before ours was made; None when it could not be asked.
+    result_id : str or None
+        Compose's id of our result.
+    created, uploaded : datetime or None
+        When the result was made, and when it had all its files.
+    sent : dict
+        For studyset and annotation, which snapshot was linked, or ``"whole"``.
+    files : dict
+        Names of the files that were sent, by field.
+    """
+
+    meta_analysis_id: str
+    environment: str
+    inputs: dict[str, str]
+    state: PublishState = PublishState.PREPARED
+    earlier_results: list[str] | None = None
+    result_id: str | None = None
+    created: datetime | None = None
+    uploaded: datetime | None = None
+    sent: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, list[str]] = Field(default_factory=dict)
+
+    def write(self, result_dir: Path) -> None:
+        """Keep the record, whole or not at all."""
+        content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        write_whole(result_dir / RECORD_FILENAME, content.encode() + b"\n")
+
+    def moved_to(self, state: PublishState, result_dir: Path, **changes: Any) -> PublishRecord:
+        """Make and keep the record's next state."""
+        record = self.model_copy(update={"state": state, **changes})
+        record.write(result_dir)
+        return record
+
+
+def read_record(result_dir: Path) -> PublishRecord:
+    """Read the record of a result directory.
+
+    Raises
+    ------
+    PublishError
+        There is none, or it is not readable.
+    """
+    place = result_dir / RECORD_FILENAME
+    try:
+        return PublishRecord.model_validate_json(place.read_bytes())
+    except FileNotFoundError as error:
+        raise PublishError(
+            f"{result_dir} cannot be published: it has no {RECORD_FILENAME}, which every run of a meta-analysis "
+            "from Compose writes. A bundle from a disk without an id of a meta-analysis has no place on Compose."
+        ) from error
+    except (OSError, ValidationError) as error:
+        raise PublishError(f"{place} cannot be read, so it is not known what was uploaded") from error
+
+
+def now() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)
