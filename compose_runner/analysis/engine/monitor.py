@@ -1,0 +1,112 @@
+"""See every Monte Carlo iteration of NiMARE, whichever path it takes.
+
+NiMARE reports iterations to ``tqdm`` bars on stderr. While :func:`observe_iterations` is in force, the name ``tqdm`` in
+its modules means an iterator that counts for a listener instead and draws nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MODULES_WITH_BARS = (
+    "nimare.meta.cbma.base",
+    "nimare.meta.cbma.mkda",
+    "nimare.meta.cbma.ale",
+    "nimare.meta.ibma",
+    "nimare.diagnostics",
+)
+
+_unseen: contextvars.ContextVar[bool] = contextvars.ContextVar("iterations_unseen", default=False)
+
+
+class CountedIterations:
+    """Stands where a ``tqdm`` bar would: iterates, and tells a listener how far it is.
+
+    Parameters
+    ----------
+    listener : callable
+        Called as ``listener(completed, total)``.
+    iterable : iterable, optional
+        What to iterate over.
+    total : int, optional
+        How many items that is; without it the iterable's length, or 0 when it has none.
+    **ignored
+        Whatever else a bar takes.
+    """
+
+    def __init__(
+        self,
+        listener: Callable[[int, int], None],
+        iterable: Iterable[Any] | None = None,
+        total: int | None = None,
+        **ignored: Any,
+    ) -> None:
+        self._listener = listener
+        self._iterable = iterable if iterable is not None else ()
+        if total is None:
+            total = len(iterable) if hasattr(iterable, "__len__") else 0  # type: ignore[arg-type]
+        self.total, self.n = int(total), 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._iterable:
+            yield item
+            self.update()
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __enter__(self) -> CountedIterations:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    def update(self, n: int = 1) -> None:
+        """Count ``n`` more iterations."""
+        self.n += n
+        if not _unseen.get():
+            self._listener(self.n, max(self.total, self.n))
+
+    def close(self) -> None:
+        """Do nothing: there is no bar to close."""
+
+    def set_description(self, *ignored: Any, **also_ignored: Any) -> None:
+        """Do nothing: there is no bar to describe."""
+
+
+@contextlib.contextmanager
+def observe_iterations(listener: Callable[[int, int], None]) -> Iterator[None]:
+    """Tell ``listener(completed, total)`` of every iteration of NiMARE's own loops, and draw no bars.
+
+    Parameters
+    ----------
+    listener : callable
+        Called from the thread that runs the workflow.
+    """
+
+    def counted(iterable: Iterable[Any] | None = None, *_: Any, **options: Any) -> CountedIterations:
+        return CountedIterations(listener, iterable, **options)
+
+    with contextlib.ExitStack() as restore:
+        for name in MODULES_WITH_BARS:
+            module: Any = importlib.import_module(name)
+            if hasattr(module, "tqdm"):
+                restore.callback(setattr, module, "tqdm", module.tqdm)
+                module.tqdm = counted
+        yield
+
+
+@contextlib.contextmanager
+def unseen_iterations() -> Iterator[None]:
+    """Keep loops from being reported that only read what has been computed and reported before."""
+    token = _unseen.set(True)
+    try:
+        yield
+    finally:
+        _unseen.reset(token)
