@@ -58,25 +58,30 @@ def check_studyset(studyset: object, document: str = "studyset", address: str = 
     studyset = _mapping(here, studyset)
     if not isinstance(studyset.get("studies"), list):
         (here / "studies").refuse("a list of studies", studyset.get("studies"))
+    for place, own in _mappings(here / "annotations", studyset.get("annotations")):
+        check_annotation(own, document, address, place.path)
     for study_place, study in _mappings(here / "studies", studyset["studies"]):
         _identified(study_place, study)
         for place, analysis in _mappings(study_place / "analyses", study.get("analyses")):
             _identified(place, analysis)
             _check_points(place / "points", analysis.get("points"))
             _check_images(place / "images", analysis.get("images"))
-            for key in ("conditions", "weights"):
-                if not isinstance(analysis.get(key), list | None):
-                    (place / key).refuse("a list", analysis[key])
+            _check_conditions(place, analysis)
     return studyset
 
 
-def check_annotation(annotation: object, document: str = "annotation", address: str = "") -> dict[str, Any]:
+def check_annotation(
+    annotation: object, document: str = "annotation", address: str = "", path: str = ""
+) -> dict[str, Any]:
     """Make sure that a document is an annotation: notes on analyses, and the keys of the notes.
 
-    Parameters and errors are those of :func:`check_studyset`.
+    Parameters and errors are those of :func:`check_studyset`; ``path`` is where in the document the annotation is.
     """
-    here = _Place(document, address)
+    here = _Place(document, address, path)
     annotation = _mapping(here, annotation)
+    for key in ("id", "name"):
+        if isinstance(annotation.get(key), dict | list):
+            (here / key).refuse("a text", annotation[key])
     if not isinstance(annotation.get("notes"), list):
         (here / "notes").refuse("a list of notes", annotation.get("notes"))
     for place, note in _mappings(here / "notes", annotation["notes"]):
@@ -122,6 +127,19 @@ def _identified(place: _Place, value: dict[str, Any]) -> None:
         (place / "id").refuse("an id", value.get("id"))
     if isinstance(value.get("name"), dict | list):
         (place / "name").refuse("a text", value["name"])
+
+
+def _check_conditions(place: _Place, analysis: dict[str, Any]) -> None:
+    for key in ("conditions", "weights"):
+        if not isinstance(analysis.get(key), list | None):
+            (place / key).refuse("a list", analysis[key])
+    for number, condition in enumerate(analysis.get("conditions") or []):
+        name = condition.get("name") if isinstance(condition, dict) else condition
+        if isinstance(name, dict | list):
+            (place / "conditions" / number).refuse("a condition with a name", name)
+    for number, weight in enumerate(analysis.get("weights") or []):
+        if not isinstance(weight, int | float | None):
+            (place / "weights" / number).refuse("a number", weight)
 
 
 def _check_points(place: _Place, points: object) -> None:

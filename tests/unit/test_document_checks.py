@@ -1,0 +1,129 @@
+"""A studyset or annotation is refused with the place in it that is wrong, and NiMARE reads what passes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compose_runner.analysis.document_checks import check_annotation, check_specification, check_studyset
+from compose_runner.errors import DocumentMalformedError
+from tests import synthetic
+
+STUDYSET = synthetic.random_studyset(n_studies=2, analyses_per_study=1, foci_per_analysis=2)
+ANNOTATION = synthetic.annotated(STUDYSET)
+
+Path = tuple[Any, ...]
+
+
+def changed(document: Any, path: Path, value: Any) -> Any:
+    document = copy.deepcopy(document)
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    return document
+
+
+def places(document: Any, path: Path = ()) -> list[Path]:
+    """Every place in a document but its root."""
+    steps = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    return [place for step, inner in steps for place in ((*path, step), *places(inner, (*path, step)))]
+
+
+def test_a_good_studyset_is_given_back_as_it_is() -> None:
+    assert check_studyset(STUDYSET) is STUDYSET
+    assert check_annotation(ANNOTATION) is ANNOTATION
+
+
+ANALYSIS = ("studies", 0, "analyses", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        (("studies",), None, "studies is not a list of studies"),
+        (("studies", 1), "abc", "studies[1] is not an object but 'abc'"),
+        (("studies", 0, "id"), None, "studies[0].id is not an id"),
+        (("studies", 0, "analyses"), {}, "studies[0].analyses is not a list"),
+        ((*ANALYSIS, "id"), "", "studies[0].analyses[0].id is not an id"),
+        ((*ANALYSIS, "points"), ["p1"], "studies[0].analyses[0].points[0] is not an object"),
+        ((*ANALYSIS, "points", 1, "coordinates"), [1, 2], "points[1].coordinates is not a list of three numbers"),
+        ((*ANALYSIS, "points", 0, "coordinates"), ["1", 2, 3], "points[0].coordinates is not"),
+        ((*ANALYSIS, "points", 0, "space"), ["MNI"], "points[0].space is not a word"),
+        ((*ANALYSIS, "images"), [{"url": 5}], "images[0].url is not a text but 5"),
+    ],
+)
+def test_the_place_that_is_wrong_is_named(path: Path, value: Any, place: str) -> None:
+    with pytest.raises(DocumentMalformedError) as error:
+        check_studyset(changed(STUDYSET, path, value), "studyset abc", "http://store/abc")
+    assert place in str(error.value)
+    assert "studyset abc" in str(error.value)
+    assert "http://store/abc" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("notes",), None),
+        (("notes", 0), 3),
+        (("notes", 0, "note"), []),
+        (("notes", 0, "analysis"), {"id": "a"}),
+        (("note_keys",), ["x"]),
+    ],
+)
+def test_an_annotation_of_another_shape_is_refused(path: Path, value: Any) -> None:
+    with pytest.raises(DocumentMalformedError, match="annotation"):
+        check_annotation(changed(ANNOTATION, path, value))
+
+
+def test_what_nimare_reads_passes() -> None:
+    studyset = {"studies": [{"id": 1}, {"id": "b", "analyses": [{"id": 2, "points": None}]}]}
+    studyset["studies"].append({"id": "c", "analyses": [{"id": "x", "points": [{"coordinates": None}]}]})
+    assert check_studyset(studyset) is studyset
+
+
+@pytest.mark.parametrize("document", [None, [], "id"])
+def test_a_specification_is_an_object(document: object) -> None:
+    with pytest.raises(DocumentMalformedError, match="specification"):
+        check_specification(document)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(places(STUDYSET)),
+    st.sampled_from([None, 0, -1.5, True, "", "x", [], {}, [[]], [{}], [None], {"a": []}]),
+)
+def test_a_mistyped_studyset_is_refused_or_can_be_read_by_nimare(path: Path, value: Any) -> None:
+    from nimare.nimads import Studyset
+
+    document = changed(STUDYSET, path, value)
+    try:
+        check_studyset(document)
+    except DocumentMalformedError:
+        return
+    studyset = Studyset(document, target=None, annotations=[ANNOTATION])
+    assert len(studyset.ids) <= 2
+    assert studyset.coordinates is not None
+    studyset.combine_analyses()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(places(ANNOTATION)),
+    st.sampled_from([None, 0, -1.5, True, "", "x", [], {}, [[]], [{}], [None], {"a": []}]),
+)
+def test_a_mistyped_annotation_is_refused_or_can_be_read_by_nimare(path: Path, value: Any) -> None:
+    from nimare.nimads import Studyset
+
+    annotation = changed(ANNOTATION, path, value)
+    try:
+        check_annotation(annotation)
+    except DocumentMalformedError:
+        return
+    assert Studyset(STUDYSET, target=None, annotations=[annotation]).annotations_df is not None
