@@ -8,8 +8,11 @@ first, which turns the collector off, and calls :func:`finished` in its last lin
 from __future__ import annotations
 
 import gc
+import os
 
 gc.disable()
+# pydantic would read the metadata of every installed distribution in search of plugins, of which there are none
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def finished() -> None:

@@ -70,7 +70,8 @@ EpochMs = Annotated[int, BeforeValidator(_epoch_ms), Field(ge=0, le=MAX_EPOCH_MS
 class Request(BaseModel):
     """What every request has in common: absent, null and empty are the same, and no error shows a value."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
+    # a schema is built when it is first used: a function uses one of four
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -137,7 +138,7 @@ class ResultsRequest(Request):
 
 
 class Reply(BaseModel):
-    """What every reply has in common: its schema is built when it is first used, which three of four never are."""
+    """What every reply has in common."""
 
     model_config = ConfigDict(defer_build=True)
 

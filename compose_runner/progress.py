@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,9 @@ class ProgressRecord(BaseModel):
     updated : datetime
         When the record was made.
     """
+
+    # three of the four functions load this class and never use it
+    model_config = ConfigDict(defer_build=True)
 
     stage: Stage
     completed: int = Field(default=0, ge=0)

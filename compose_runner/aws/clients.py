@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -68,10 +69,18 @@ def client(service: str) -> Any:
     return found
 
 
+def prepare(*services: str) -> None:
+    """Make clients while Lambda starts the function, at full speed; elsewhere they wait until they are needed."""
+    if os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        for service in services:
+            client(service)
+
+
 def forget() -> None:
     """Drop all clients, as after a change of credentials."""
     with _lock:
         _clients.clear()
+        _session.cache_clear()
 
 
 def code_of(error: BaseException) -> str:
@@ -81,10 +90,15 @@ def code_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _make(service: str, region: str) -> Any:
+@cache
+def _session() -> botocore.session.Session:
     session = botocore.session.Session()
-    loader = _KnownServices(session.get_config_variable("data_path"))
-    session.register_component("data_loader", loader)
+    session.register_component("data_loader", _KnownServices())
+    return session
+
+
+def _make(service: str, region: str) -> Any:
+    session = _session()
     # version 4 signs addresses in every region and for as long as the contract allows
     config = Config(signature_version="s3v4", **_CONFIG) if service == S3 else Config(**_CONFIG)
     made = session.create_client(service, region_name=region, config=config)

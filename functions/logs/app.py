@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compose_runner import cold_start, http
+from compose_runner.aws import clients
 from compose_runner.aws.records import CloudWatchRecords
 from compose_runner.contract import LogsReply, LogsRequest
 from compose_runner.jobs.logs import JobLogs
@@ -16,4 +17,5 @@ def handler(request: LogsRequest, call: http.Call) -> LogsReply:
     return JobLogs(CloudWatchRecords(settings.log_group), settings.lookback_ms).logs(request)
 
 
+clients.prepare(clients.LOGS)
 cold_start.finished()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compose_runner import cold_start, http
+from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.contract import ResultsReply, ResultsRequest
 from compose_runner.jobs.results import JobResults
@@ -17,4 +18,5 @@ def handler(request: ResultsRequest, call: http.Call) -> ResultsReply:
     return jobs.results(request)
 
 
+clients.prepare(clients.S3)
 cold_start.finished()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compose_runner import cold_start, http
+from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.contract import StatusReply, StatusRequest
@@ -23,4 +24,5 @@ def handler(request: StatusRequest, call: http.Call) -> StatusReply:
     return jobs.cancel(request.job_id) if call.method == "DELETE" else jobs.status(request.job_id)
 
 
+clients.prepare(clients.STEP_FUNCTIONS, clients.S3)
 cold_start.finished()

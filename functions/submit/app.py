@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compose_runner import cold_start, http
+from compose_runner.aws import clients
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
 from compose_runner.contract import SubmitReply, SubmitRequest
@@ -25,4 +26,5 @@ def handler(request: SubmitRequest, call: http.Call) -> SubmitReply:
     return submission.submit(request, http.idempotency_key_of(call))
 
 
+clients.prepare(clients.STEP_FUNCTIONS)
 cold_start.finished()
