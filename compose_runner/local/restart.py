@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
-from moto.stepfunctions.models import stepfunctions_backends
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import Execution
 
@@ -138,7 +138,7 @@ class Keeper:
             group.put_log_events(stream, [{"timestamp": record["timestamp"], "message": record["message"]}])
 
     def _restore_executions(self, account: str, region: str) -> int:
-        backend = stepfunctions_backends[account][region]
+        backend = stepfunctions_parser_backends[account][region]
         machine = backend.describe_state_machine(self.state_machine_arn)
         records = self.archive.jobs()
         for record in records:

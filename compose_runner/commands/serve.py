@@ -1,0 +1,114 @@
+"""``compose-runner serve``: the whole service on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_DONE
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from compose_runner.local.service import Service, ServiceOptions
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  compose-runner serve --demo                      try it: brings its own Compose along
+  compose-runner serve --data ./jobs               keep artifacts in ./jobs
+  compose-runner serve --compose-url http://localhost:81/api
+\b
+Once everything answers, one line of JSON on standard output holds the addresses of
+submit, status, logs and results. Ctrl-C stops running jobs and ends; what they had
+written is kept.""",
+)
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the addresses; 0 for any.  [default: 8642]")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where artifacts, jobs and logs are kept.  [default: the user's data directory]",
+)
+@click.option(
+    "--max-parallel-jobs",
+    type=click.IntRange(min=1),
+    help="Jobs that run at the same time; others wait.  [default: one for every four cores]",
+)
+@click.option("--compose-url", help="Address of Neurosynth Compose's API, for every environment.")
+@click.option("--neurostore-url", help="Address of NeuroStore's API, for every environment.")
+@click.option("--demo", is_flag=True, help="Bring along a Compose that serves one meta-analysis of pain.")
+@click.option("--verbose", is_flag=True, help="Log every request.")
+def serve(
+    port: int | None,
+    data: Path | None,
+    max_parallel_jobs: int | None,
+    compose_url: str | None,
+    neurostore_url: str | None,
+    demo: bool,
+    verbose: bool,
+) -> None:
+    """Run the whole service on this machine: no account, no Docker.
+
+    The deployed functions, the state machine and the task run as they do on AWS, with S3, logs, parameters and budget
+    embedded. Everything listens on 127.0.0.1.
+    """
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
+    )
+    if verbose:
+        logging.getLogger("compose_runner").setLevel(logging.DEBUG)
+    try:
+        from compose_runner.local.service import Service, ServiceOptions
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is missing: the embedded service needs pip install 'compose-runner[local]'"
+        ) from error
+    chosen: dict[str, Any] = {
+        "port": port,
+        "data": data,
+        "max_parallel_jobs": max_parallel_jobs,
+        "compose_url": compose_url,
+        "neurostore_url": neurostore_url,
+        "demo": demo,
+    }
+    options = ServiceOptions(**{name: value for name, value in chosen.items() if value is not None})
+    sys.exit(run(Service(options), options))
+
+
+def run(service: Service, options: ServiceOptions) -> int:
+    """Run a service until SIGTERM or Ctrl-C; returns the exit code."""
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if stopped.is_set():
+            service.hurry()
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    log = logging.getLogger("compose_runner.serve")
+    try:
+        with service:
+            if service.demo is not None:
+                from compose_runner.demo import META_ANALYSIS_ID
+
+                log.info("the demo's meta-analysis is %s", META_ANALYSIS_ID)
+            log.info("ready; %d jobs at a time", options.max_parallel_jobs)
+            click.echo(json.dumps(service.urls))
+            sys.stdout.flush()
+            while not stopped.wait(0.5):  # a wait without an end would keep signals waiting on some systems
+                pass
+            log.info("stopping")
+    except (OSError, ValueError, RuntimeError) as error:
+        click.secho(f"compose-runner: the service cannot run: {error}", fg="red", err=True)
+        return EXIT_CANNOT_RUN
+    return EXIT_DONE

@@ -1,0 +1,159 @@
+"""A Neurosynth Compose for demonstrations: one meta-analysis of pain, and a place that takes its upload.
+
+It serves what the runner asks of Compose and NeuroStore for :data:`compose_runner.demo.META_ANALYSIS_ID`, without a
+network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from compose_runner import demo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# enough for a stable picture, and under a minute on two cores
+DEMO_ITERATIONS = 500
+_KEY_HEADER = "Compose-Upload-Key"
+_FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
+
+
+class DemoCompose:
+    """The server; a context manager.
+
+    Parameters
+    ----------
+    uploads : Path, optional
+        Directory in which uploaded files are kept; they are only counted without one.
+    n_iterations : int
+        Monte Carlo iterations of the demo's specification.
+    address : str
+        Where to listen.
+
+    Attributes
+    ----------
+    results : dict of str to dict
+        What was uploaded, by result id: the document of the POST and the names of the files of the PUT.
+    """
+
+    def __init__(
+        self, uploads: Path | None = None, n_iterations: int = DEMO_ITERATIONS, address: str = "127.0.0.1"
+    ) -> None:
+        self.results: dict[str, dict[str, Any]] = {}
+        self._uploads = uploads
+        self._run_key = secrets.token_urlsafe(16)
+        self._documents = self._demo_documents(n_iterations)
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer((address, 0), _handler_class(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="demo-compose", daemon=True)
+        self.url = f"http://{address}:{self._server.server_address[1]}/api"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+    def _demo_documents(self, n_iterations: int) -> dict[str, Any]:
+        studyset = demo.pain_studyset()
+        annotation = demo.annotation(studyset)
+        return {
+            f"meta-analyses/{demo.META_ANALYSIS_ID}": {
+                "id": demo.META_ANALYSIS_ID,
+                "name": "21 studies of pain: ALE with Monte Carlo correction",
+                "specification": demo.specification(n_iterations),
+                "neurostore_studyset": {"id": demo.STUDYSET_ID},
+                "neurostore_annotation": {"id": demo.ANNOTATION_ID},
+                "run_key": self._run_key,
+                "snapshots": [],
+                "results": [],
+            },
+            f"studysets/{demo.STUDYSET_ID}": studyset,
+            f"annotations/{demo.ANNOTATION_ID}": annotation,
+        }
+
+    def answer(self, method: str, path: str, key: str, body: bytes) -> tuple[HTTPStatus, Any]:
+        """Answer one request.
+
+        Parameters
+        ----------
+        method, path : str
+            The path without ``/api/``.
+        key : str
+            The upload key that came with it.
+        body : bytes
+            The request's.
+        """
+        if method == "GET":
+            if path in self._documents:
+                return HTTPStatus.OK, self._documents[path]
+            return HTTPStatus.NOT_FOUND, {"detail": f"this demonstration only knows {demo.META_ANALYSIS_ID}"}
+        if not path.startswith("meta-analysis-results"):
+            return HTTPStatus.NOT_FOUND, {"detail": "not found"}
+        if not secrets.compare_digest(key.encode(), self._run_key.encode()):
+            return HTTPStatus.UNAUTHORIZED, {"detail": "the upload key is wrong"}
+        if method == "POST":
+            return self._make_result(body)
+        return self._take_files(path.rpartition("/")[2], body)
+
+    def _make_result(self, body: bytes) -> tuple[HTTPStatus, Any]:
+        document = json.loads(body)
+        with self._lock:
+            result_id = f"demoResult{len(self.results) + 1}"
+            self.results[result_id] = {"meta_analysis_id": document.get("meta_analysis_id"), "files": []}
+        return HTTPStatus.OK, {"id": result_id, "meta_analysis_id": document.get("meta_analysis_id")}
+
+    def _take_files(self, result_id: str, body: bytes) -> tuple[HTTPStatus, Any]:
+        if result_id not in self.results:
+            return HTTPStatus.NOT_FOUND, {"detail": f"there is no result {result_id}"}
+        names = sorted({name.decode(errors="replace") for name in _FILENAME.findall(body)})
+        self.results[result_id]["files"] = names
+        if self._uploads is not None:
+            self._uploads.mkdir(parents=True, exist_ok=True)
+            record = json.dumps(self.results[result_id], indent=1)
+            (self._uploads / f"{result_id}.json").write_text(record, encoding="utf-8")
+        return HTTPStatus.OK, {"id": result_id}
+
+
+def _handler_class(compose: DemoCompose) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            path = urlsplit(self.path).path.removeprefix("/api/").strip("/")
+            status, document = compose.answer(self.command, path, self.headers.get(_KEY_HEADER) or "", body)
+            data = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = _answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    return Handler

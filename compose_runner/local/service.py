@@ -1,0 +1,289 @@
+"""The embedded service: everything in one process tree, from its start to a clean end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import platformdirs
+
+from compose_runner.local.application import TEMPLATE, application_root
+from compose_runner.local.archive import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, Archive
+from compose_runner.local.demo_compose import DemoCompose
+from compose_runner.local.engine import EmbeddedAws, process_environment
+from compose_runner.local.functions import Function, default_processes
+from compose_runner.local.gateway import Gateway
+from compose_runner.local.resources import Stack
+from compose_runner.local.restart import Keeper
+from compose_runner.log_events import ARTIFACT_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from compose_runner.local.functions import FunctionCode
+
+log = logging.getLogger("compose_runner.serve")
+
+DEFAULT_PORT = 8642
+# replaces the task's own command: a test or an experiment may want another
+TASK_COMMAND = "COMPOSE_RUNNER_TASK_COMMAND"
+# how long tasks may take to save what they have when the service stops
+STOP_SECONDS = 30.0
+# what differs from a deployment: the service belongs to whoever started it, so jobs may be cancelled; there is no image;
+# nothing is gained by long waits between attempts
+PARAMETERS = {
+    "AllowCancel": "true",
+    "RetrySeconds": "2",
+    "TaskImage": f"embedded@sha256:{'0' * 64}",
+}
+_TASK_MODULE = "task.main"
+
+
+def default_data_directory() -> Path:
+    """Where the service keeps artifacts unless it is told otherwise."""
+    return platformdirs.user_data_path("compose-runner", appauthor=False) / "service"
+
+
+def default_parallel_jobs() -> int:
+    """How many jobs run at a time: each uses every core while it computes, so about one for every four cores."""
+    return max(1, (os.cpu_count() or 1) // 4)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """How the service runs.
+
+    Parameters
+    ----------
+    data : Path
+        Where artifacts, jobs and logs are kept.
+    port : int
+        Port of the functions' addresses; 0 for any free one.
+    max_parallel_jobs : int
+        Tasks that run at the same time.
+    compose_url, neurostore_url : str or None
+        Replace the hosts of every environment.
+    demo : bool
+        Bring a Compose along that serves the demonstration.
+    task_command : sequence of str
+        What runs a job; the deployed task by default.
+    """
+
+    data: Path = field(default_factory=default_data_directory)
+    port: int = DEFAULT_PORT
+    max_parallel_jobs: int = field(default_factory=default_parallel_jobs)
+    compose_url: str | None = None
+    neurostore_url: str | None = None
+    demo: bool = False
+    task_command: Sequence[str] = ()
+
+
+class Service:
+    """The embedded service; a context manager.
+
+    Parameters
+    ----------
+    options : ServiceOptions
+        How it runs.
+
+    Attributes
+    ----------
+    urls : dict of str to str
+        Addresses of ``submit``, ``status``, ``logs`` and ``results``, once it has started.
+    """
+
+    def __init__(self, options: ServiceOptions) -> None:
+        self.options = options
+        self.urls: dict[str, str] = {}
+        self.demo: DemoCompose | None = None
+        self._root = application_root()
+        self._archive: Archive | None = None
+        self._aws: EmbeddedAws | None = None
+        self._functions: dict[str, Function] = {}
+        self._gateway: Gateway | None = None
+        self._state_machine_arn = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close(seconds=0)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start everything; returns when every address answers.
+
+        Raises
+        ------
+        OSError
+            The port or the data directory is in use.
+        compose_runner.local.template.TemplateError
+            The template asks for something that is not known here.
+        compose_runner.local.functions.FunctionError
+            A function cannot be imported.
+        """
+        options = self.options
+        self._archive = Archive(options.data)
+        if options.demo:
+            self.demo = DemoCompose(uploads=self._archive.directory / "demo-uploads")
+            self.demo.start()
+        self._aws = EmbeddedAws(
+            self._task_command(),
+            environment=self._python_environment(),
+            max_parallel_tasks=options.max_parallel_jobs,
+            on_line=tell,
+        ).start()
+        stack = Stack(self._aws, self._root / TEMPLATE, {**PARAMETERS, **self._hosts()})
+        stack.create()
+        codes = stack.functions()
+        self._keep(stack, codes)
+        self._start_functions(codes)
+        self._gateway = Gateway({name: function.invoke for name, function in self._functions.items()}, options.port)
+        self._gateway.start()
+        self.urls = self._gateway.urls
+
+    def close(self, seconds: float = STOP_SECONDS) -> None:
+        """Take no more requests, stop running jobs, and end.
+
+        Parameters
+        ----------
+        seconds : float
+            How long tasks may take to save what they have.
+        """
+        if self._gateway is not None:
+            self._gateway.close()
+        if self._aws is not None:
+            self._stop_jobs(self._aws, seconds)
+        for function in self._functions.values():
+            function.close()
+        if self._aws is not None:
+            self._aws.close(seconds=seconds)
+        if self.demo is not None:
+            self.demo.close()
+        if self._archive is not None:
+            self._archive.close()
+        self._gateway = self._aws = self.demo = self._archive = None
+        self._functions = {}
+
+    def hurry(self) -> None:
+        """Kill the tasks that are being stopped."""
+        if self._aws is not None:
+            for run in self._aws.running_tasks:
+                run.kill()
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _hosts(self) -> dict[str, str]:
+        demo = self.demo.url if self.demo is not None else None
+        hosts = {
+            "ComposeApiUrl": self.options.compose_url or demo,
+            "NeurostoreApiUrl": self.options.neurostore_url or demo,
+        }
+        return {name: value for name, value in hosts.items() if value}
+
+    def _python_environment(self) -> dict[str, str]:
+        # the root first: it holds the task and, in a checkout, the package
+        path = [str(self._root), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {"PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"}
+
+    def _task_command(self) -> list[str]:
+        if self.options.task_command:
+            return list(self.options.task_command)
+        if given := os.environ.get(TASK_COMMAND):
+            return shlex.split(given)
+        return [sys.executable, "-m", _TASK_MODULE]
+
+    def _keep(self, stack: Stack, codes: Mapping[str, FunctionCode]) -> None:
+        assert self._archive is not None
+        assert self._aws is not None
+        variables = codes["results"].environment
+        self._state_machine_arn = stack.made(stack.only("AWS::StepFunctions::StateMachine")).reference
+        keeper = Keeper(
+            self._archive, variables["RESULTS_BUCKET"], variables.get("RESULTS_PREFIX", ""), self._state_machine_arn
+        )
+        jobs = self._aws.keep_in(keeper)
+        log.info("artifacts are kept in %s (%d earlier jobs)", self._archive.directory, jobs)
+
+    def _start_functions(self, codes: Mapping[str, FunctionCode]) -> None:
+        assert self._aws is not None
+        environment = {
+            **process_environment(),
+            **self._python_environment(),
+            **self._aws.variables,
+            # there is no X-Ray daemon here
+            "POWERTOOLS_TRACE_DISABLED": "true",
+        }
+        processes = default_processes()
+        for name, code in codes.items():
+            self._functions[name] = Function(
+                code,
+                environment,
+                self._aws.log_stream(code.log_group, "embedded") if code.log_group else lambda line: None,
+                max_processes=processes,
+            )
+        errors: list[BaseException] = []
+
+        def start(function: Function) -> None:
+            try:
+                function.start()
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=start, args=(function,)) for function in self._functions.values()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]
+
+    def _stop_jobs(self, aws: EmbeddedAws, seconds: float) -> None:
+        if not self._state_machine_arn:
+            return
+        states = aws.client("stepfunctions")
+        running = states.list_executions(stateMachineArn=self._state_machine_arn, statusFilter="RUNNING")["executions"]
+        if running:
+            log.info("stopping %d running jobs; press Ctrl-C again to kill them", len(running))
+        for execution in running:
+            states.stop_execution(
+                executionArn=execution["executionArn"], error=SERVICE_STOPPED, cause=SERVICE_STOPPED_CAUSE
+            )
+        aws.stop_tasks("The service was stopped", seconds)
+        for execution in running:
+            aws.wait_for(execution["executionArn"])
+
+
+def tell(group: str, line: str) -> None:
+    """Log a line of a task or function so that a person can read it.
+
+    Parameters
+    ----------
+    group : str
+        The line's log group.
+    line : str
+        JSON of this package's loggers, or anything else.
+    """
+    try:
+        record: Any = json.loads(line)
+    except ValueError:
+        record = None
+    source = group.rpartition("/")[2]
+    if not isinstance(record, dict) or "message" not in record:
+        if not (isinstance(record, dict) and "_aws" in record):  # metrics are for machines
+            log.info("%s: %s", source, line)
+        return
+    job = str(record.get(ARTIFACT_PREFIX) or "")
+    details = [f"{name}={record[name]}" for name in ("stage", "completed", "total", "error") if record.get(name)]
+    level = logging.getLevelNamesMapping().get(str(record.get("level", "INFO")), logging.INFO)
+    log.log(level, "%s %s: %s", job[:12] or "-", source, " ".join([str(record["message"]), *details]))
