@@ -163,8 +163,6 @@ def _kernel(signature: EstimatorSignature, value: Any) -> str:
 def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoice | None:
     """Check a corrector against an estimator, as NiMARE itself does when it corrects, and convert its arguments.
 
-    An estimator's own method of correction goes before the corrector's method of the same name.
-
     Parameters
     ----------
     part : object
@@ -189,7 +187,14 @@ def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoic
     known = signatures().correctors
     if name not in known:
         raise SpecificationError(unknown_name("NiMARE has no corrector", name, sorted(known)))
-    methods = {**known[name].methods, **estimator.corrections.get(known[name].family, {})}
+    methods = correction_methods(name, estimator)
+    if not methods:
+        others = [
+            f"{other} with {' or '.join(correction_methods(other, estimator))}" for other in known if other != name
+        ]
+        raise SpecificationError(
+            f"{name} cannot correct the result of {estimator.name}. There is: {', '.join(others)}."
+        )
     parameters = dict(known[name].parameters)
     method = _method(name, args.pop("method", None), parameters.pop("method"), estimator.name, methods)
     for own in methods[method].values():
@@ -200,6 +205,26 @@ def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoic
     if method == MONTE_CARLO:
         _check_monte_carlo(estimator.name, converted)
     return CorrectorChoice(name, method, converted, n_cores)
+
+
+def correction_methods(corrector: str, estimator: EstimatorSignature) -> dict[str, dict[str, Parameter]]:
+    """Find the methods with which a corrector can correct an estimator's result.
+
+    Parameters
+    ----------
+    corrector : str
+        The corrector's class.
+    estimator : EstimatorSignature
+        The estimator.
+
+    Returns
+    -------
+    dict
+        Each method's arguments by name; an estimator's own method goes before the corrector's of the same name.
+    """
+    signature = signatures().correctors[corrector]
+    own = estimator.corrections.get(signature.family, {})
+    return {**signature.methods, **own} if estimator.gives_p_map else own
 
 
 def _method(corrector: str, value: Any, parameter: Parameter, estimator: str, known: Collection[str]) -> str:

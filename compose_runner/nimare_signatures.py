@@ -142,6 +142,8 @@ class EstimatorSignature:
         The class of its default kernel.
     prefixes : tuple of str
         Arguments that begin so are handed on to the kernel or to the resampling of images.
+    gives_p_map : bool
+        Whether its result has a map of p values, which the correctors' own methods need.
     parameters : dict
         Its own arguments by name.
     corrections : dict
@@ -153,6 +155,7 @@ class EstimatorSignature:
     groups: int
     kernel: str | None
     prefixes: tuple[str, ...]
+    gives_p_map: bool
     parameters: dict[str, Parameter]
     corrections: dict[str, dict[str, dict[str, Parameter]]]
 
@@ -202,6 +205,7 @@ def signatures() -> Signatures:
                 groups=one["groups"],
                 kernel=one["kernel"],
                 prefixes=tuple(one["prefixes"]),
+                gives_p_map=one["gives_p_map"],
                 parameters=_parameters(one["parameters"]),
                 corrections={family: _methods(methods) for family, methods in one["corrections"].items()},
             )

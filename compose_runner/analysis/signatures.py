@@ -33,6 +33,9 @@ KINDS = {
 }
 KERNEL_PARAMETER = "kernel_transformer"
 
+# estimators whose result has no p map, which the correctors' own methods start from
+WITHOUT_P_MAP = frozenset({"SCALE"})
+
 # accepted by CBMAEstimator's fit, although its documentation and its error text leave it out
 UNDOCUMENTED_CHOICES = {("null_method", "approximate"): ["reduced_montecarlo"]}
 
@@ -90,6 +93,7 @@ def _estimator(kind: str, cls: type) -> dict[str, Any]:
         "groups": 2 if issubclass(cls, PairwiseCBMAEstimator) else 1,
         "kernel": kernel["default"] if kernel else None,
         "prefixes": ["kernel__"] if kernel else ["resample__"],
+        "gives_p_map": cls.__name__ not in WITHOUT_P_MAP,
         "parameters": parameters,
         "corrections": {family: _correction_methods(cls, family, skip_positional=2) for family in ("fdr", "fwe")},
     }
@@ -112,8 +116,13 @@ def _correction_methods(cls: type, family: str, *, skip_positional: int) -> dict
     return {
         name.removeprefix(prefix): _describe_all(method, skip_positional)
         for name, method in inspect.getmembers(cls, inspect.isfunction)
-        if name.startswith(prefix)
+        if name.startswith(prefix) and not _is_for_one_group_only(cls, name)
     }
+
+
+def _is_for_one_group_only(cls: type, name: str) -> bool:
+    """Whether an estimator of two groups only inherits a method that reads the maps of an estimator of one group."""
+    return issubclass(cls, PairwiseCBMAEstimator) and getattr(cls, name) is getattr(CBMAEstimator, name, None)
 
 
 def _parameters_of(cls: type) -> dict[str, dict[str, Any]]:
