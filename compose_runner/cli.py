@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compose_runner import __version__
+from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
 from compose_runner.errors import (
     EXIT_CANNOT_RUN,
@@ -17,7 +18,7 @@ from compose_runner.errors import (
     ComposeRunnerError,
     InterruptedRunError,
 )
-from compose_runner.run import DEFAULT_RESULT_DIRECTORY, DEFAULT_SEED
+from compose_runner.run import DEFAULT_RESULT_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.environments import DEFAULT_ENVIRONMENT
 from compose_runner.progress import Progress
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from compose_runner.progress import ProgressListener
 
 DEFAULT_RESULT_DIRECTORY = "results"
-DEFAULT_SEED = 42
 
 
 def run(
@@ -95,7 +95,7 @@ def run(
         upload=not no_upload,
         n_cores=n_cores,
         bundle=bundle,
-        save_bundle=save_bundle,
+        save_bundle_to=save_bundle,
         seed=seed,
         report=report,
         engine=engine,

@@ -35,7 +35,7 @@ from compose_runner.errors import DocumentMalformedError, DocumentMissingError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from compose_runner.environments import Environment
 
@@ -94,7 +94,13 @@ class Bundle:
         return {part: hashlib.sha256(canonical_json(getattr(self, part))).hexdigest() for part in _PARTS}
 
 
-def fetch_bundle(meta_analysis_id: str, environment: Environment, *, attempts: int = 4) -> Bundle:
+def fetch_bundle(
+    meta_analysis_id: str,
+    environment: Environment,
+    *,
+    attempts: int = 4,
+    check: Callable[[dict[str, Any]], object] | None = None,
+) -> Bundle:
     """Fetch a meta-analysis's inputs from Compose and NeuroStore.
 
     NeuroStore's present documents are preferred. Compose's snapshots serve when the store says that it has not got
@@ -114,6 +120,8 @@ def fetch_bundle(meta_analysis_id: str, environment: Environment, *, attempts: i
         Where Compose and NeuroStore are.
     attempts : int
         Retries of each request.
+    check : callable, optional
+        Takes the specification before the studyset and the annotation are asked for, and raises if it cannot run.
 
     Raises
     ------
@@ -133,6 +141,8 @@ def fetch_bundle(meta_analysis_id: str, environment: Environment, *, attempts: i
     if not isinstance(meta_analysis, dict):
         raise DocumentMalformedError(what, address, "the answer is not an object")
     specification = _specification_of(meta_analysis, reader, what, address)
+    if check is not None:
+        check(specification.document)
 
     live = find_live(meta_analysis, reader)
     found: Mapping[Entity, Found] | None = live if len(live) == len(Entity) else None

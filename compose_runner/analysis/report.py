@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import logging
 import re
 import tempfile
@@ -233,6 +234,9 @@ def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, An
         (files("compose_runner.analysis") / "report.html.jinja").read_text(encoding="utf-8")
     )
     return template.render(
+        title=metadata.get("name") or metadata.get("meta_analysis_id") or "Meta-analysis",
+        facts=_facts(metadata),
+        record=_record(metadata),
         sections=sections,
         shared={name: Markup(script) for name, script in shared.items()},
         metadata=metadata,
@@ -241,3 +245,35 @@ def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, An
         maps=[name for name, values in result.maps.items() if values is not None],
         tables=[name for name, table in result.tables.items() if table is not None],
     )
+
+
+def _facts(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What a reader wants to know first."""
+    specification = metadata.get("specification") or {}
+    corrector = specification.get("corrector") or {}
+    counts = list((metadata.get("counts") or {}).values())
+    facts: list[tuple[str, Any]] = [("Estimator", metadata.get("estimator"))]
+    method = ((corrector.get("args") or {}).get("method") or "").strip()
+    facts.append(("Correction", f"{corrector['type'].removesuffix('Corrector')} {method}" if corrector else "none"))
+    for word in ("studies", "foci"):
+        if any(word in count for count in counts):
+            facts.append((word.capitalize(), " + ".join(str(count.get(word, 0)) for count in counts)))
+    facts.append(("Seed", metadata.get("seed")))
+    return [(title, value) for title, value in facts if value is not None]
+
+
+def _record(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is needed to make the numbers again."""
+    inputs = metadata.get("inputs") or {}
+    rows = [
+        ("Meta-analysis", str(metadata.get("meta_analysis_id") or "")),
+        ("Started", str(metadata.get("started") or "")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in (metadata.get("versions") or {}).items())),
+        ("Seed", str(metadata.get("seed", ""))),
+        ("Specification", json.dumps(metadata.get("specification") or {}, default=str)),
+        ("Inputs", str(inputs.get("origin") or "")),
+    ]
+    for part, about in inputs.items():
+        if isinstance(about, dict):
+            rows.append((part.capitalize(), f"{about.get('source')} (SHA-256 {about.get('sha256')})"))
+    return [(title, value) for title, value in rows if value]

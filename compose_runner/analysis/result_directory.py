@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # the maps that go into an image-based meta-analysis: inputs, kept there as a cache
 IMAGES = "images"
+# what the next upload goes on from; it changes after the artifacts are complete, and outlives a new run
+PUBLISH_RECORD = "publish.json"
 _UNFINISHED = ".unfinished-"
 _READ_AT_ONCE = 1 << 20
 
@@ -67,7 +69,7 @@ class ResultDirectory:
             shutil.rmtree(folder, ignore_errors=True)
 
     def artifacts(self) -> list[dict[str, Any]]:
-        """Every finished artifact but ``metadata.json``: its name, its size in bytes and its SHA-256."""
+        """Name, size in bytes and SHA-256 of every finished artifact; the two records of the run are not artifacts."""
         return [
             {
                 "filename": name,
@@ -84,7 +86,7 @@ class ResultDirectory:
             for name in inside
             if not any(part.startswith(".") for part in name.parts)
             and name.parts[0] != IMAGES
-            and name.as_posix() != METADATA_FILENAME
+            and name.as_posix() not in (METADATA_FILENAME, PUBLISH_RECORD)
         )
 
     def read_metadata(self) -> dict[str, Any] | None:

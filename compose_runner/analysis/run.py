@@ -78,6 +78,8 @@ def _workflow(estimator: Estimator, corrector: Corrector, n_cores: int) -> Workf
         (chosen for kind, chosen in kinds.items() if isinstance(estimator, kind)),
         (CBMAWorkflow, "focuscounter"),
     )
+    # counting foci takes less than starting a second process does
+    n_cores = n_cores if diagnostics == "jackknife" else 1
     return workflow(estimator=estimator, corrector=corrector, diagnostics=diagnostics, n_cores=n_cores)
 
 

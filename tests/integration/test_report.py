@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 METADATA = {
     "name": "Pain <script>alert(1)</script>",
     "meta_analysis_id": "painDemoALE1",
-    "facts": [("Estimator", "ALE"), ("Studies", 21)],
-    "record": [("Seed", 42)],
+    "estimator": "ALE",
+    "specification": {"corrector": {"type": "FDRCorrector", "args": {"method": "indep"}}},
+    "counts": {"first": {"studies": 21, "analyses": 21, "foci": 267}},
+    "seed": 42,
+    "versions": {"nimare": "0.22.1"},
+    "inputs": {"origin": "live", "studyset": {"source": "http://x/studysets/s", "sha256": "abc123"}},
 }
 
 
@@ -75,7 +79,16 @@ def test_titles_from_compose_are_shown_as_text(report: Path) -> None:
 def test_maps_clusters_methods_and_references_are_there(report: Path, pain_result: MetaResult) -> None:
     text = report.read_text(encoding="utf-8")
     peak = next(table for name, table in pain_result.tables.items() if name.endswith("_tab-clust")).iloc[0]
-    for words in ("Clusters and their peaks", f"{peak['X']:.2f}", "Activation likelihood", "@article"):
+    for words in (
+        "<b>21</b>",
+        "<b>FDR indep</b>",
+        "nimare 0.22.1",
+        "abc123",
+        "Clusters and their peaks",
+        f"{peak['X']:.2f}",
+        "Activation likelihood",
+        "@article",
+    ):
         assert words.lower() in text.lower(), words
 
 

@@ -1,0 +1,190 @@
+"""The stages of a job that need NiMARE; importing this module imports NiMARE, and everything a job needs of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import pickle
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nimare.nimads import Studyset
+
+from compose_runner.analysis import engine
+from compose_runner.analysis.coverage import describe_coverage, refuse_empty_result, refuse_without_maps
+from compose_runner.analysis.images import stage_images
+from compose_runner.analysis.provenance import count_studies
+from compose_runner.analysis.reference import load_reference
+from compose_runner.analysis.result_directory import IMAGES
+from compose_runner.analysis.run import describe_diagnostics, run_meta_analysis
+from compose_runner.analysis.sample_sizes import with_sample_sizes
+from compose_runner.analysis.selection import select
+from compose_runner.analysis.specification import build
+from compose_runner.errors import ImageError
+
+if TYPE_CHECKING:
+    from nimare.results import MetaResult
+
+    from compose_runner.analysis.bundle import Bundle
+    from compose_runner.analysis.images import StagedImages
+    from compose_runner.analysis.job import JobOptions
+    from compose_runner.analysis.result_directory import ResultDirectory
+    from compose_runner.analysis.selection import Groups
+    from compose_runner.environments import Environment
+    from compose_runner.progress import Progress
+    from compose_runner.specification import Specification
+
+log = logging.getLogger(__name__)
+
+TARGET_SPACE = "mni152_2mm"
+RESULT_FILENAME = "meta_results.pkl"
+
+
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """The groups that a specification selects.
+
+    Parameters
+    ----------
+    groups : Groups
+        One group, or two that are compared.
+    staged : StagedImages or None
+        The statistical maps on this machine, for an image-based meta-analysis.
+    counts : dict
+        Studies, analyses and foci per group.
+    """
+
+    groups: Groups
+    staged: StagedImages | None
+    counts: dict[str, dict[str, int]]
+
+
+def select_studies(
+    inputs: Bundle,
+    specification: Specification,
+    environment: Environment,
+    directory: ResultDirectory,
+    progress: Progress,
+) -> Studies:
+    """Select the groups of studies, with their sample sizes, and with their maps on disk where they are needed.
+
+    Parameters
+    ----------
+    inputs : Bundle
+        Studyset and annotation; they are not changed.
+    specification : Specification
+        Which column, which conditions, which reference.
+    environment : Environment
+        Where reference studysets are.
+    directory : ResultDirectory
+        Maps are kept in its folder ``images``.
+    progress : Progress
+        Told about downloads.
+    """
+
+    def reference(name: str, exclude_study_ids: set[str]) -> Studyset:
+        return load_reference(name, environment, exclude_study_ids, progress=progress.advance)
+
+    def groups_of(studyset: dict[str, Any]) -> Groups:
+        studies = Studyset(studyset, target=TARGET_SPACE, annotations=[inputs.annotation])
+        return select(studies, inputs.annotation, specification, reference=reference)
+
+    document = with_sample_sizes(inputs.studyset, inputs.annotation)
+    groups, staged = groups_of(document), None
+    if specification.image_based:
+        wanted = [str(identity) for identity in groups.first.ids]
+        staged = stage_images(document, directory.path / IMAGES, only=wanted, progress=progress.advance)
+        refuse_without_maps(staged)
+        groups = groups_of(staged.studyset)
+        # NiMARE writes the maps that it derives below this path
+        groups = replace(groups, first=groups.first.update_path(str(staged.directory)))
+    counts = {"first": count_studies(groups.first)}
+    if groups.second is not None:
+        counts["second"] = count_studies(groups.second)
+    for name, count in counts.items():
+        log.info("The %s group has %d studies, %d analyses, %d foci.", name, *count.values())
+    return Studies(groups, staged, counts)
+
+
+def compute(
+    studies: Studies,
+    specification: Specification,
+    options: JobOptions,
+    directory: ResultDirectory,
+    progress: Progress,
+) -> MetaResult:
+    """Fit, correct and describe.
+
+    Parameters
+    ----------
+    studies : Studies
+        The groups.
+    specification : Specification
+        Estimator and corrector.
+    options : JobOptions
+        Cores, seed, engine.
+    directory : ResultDirectory
+        Where the account of the maps of an image-based meta-analysis goes.
+    progress : Progress
+        Told about stages and Monte Carlo iterations.
+    """
+    estimator, corrector = build(
+        specification,
+        n_cores=options.n_cores,
+        seed=options.seed,
+        estimator_class=lambda name, nimare_class: engine.estimator_class(name, nimare_class, options.engine),
+    )
+    # nilearn collects garbage at every load, which takes a quarter of a second with NiMARE's modules around
+    gc.collect()
+    gc.freeze()
+    first, second = studies.groups.first, studies.groups.second
+
+    def fitted() -> MetaResult:
+        with engine.session(progress=progress.advance), engine.observe_iterations(progress.advance):
+            return run_meta_analysis(first, second, estimator, corrector, n_cores=options.n_cores, progress=progress)
+
+    if studies.staged is None:
+        return fitted()
+    try:
+        result = fitted()
+    except ValueError as error:
+        coverage = describe_coverage(first, estimator, studies.staged)
+        coverage.write(directory.path)
+        raise ImageError(f"{error} {coverage.summary()}") from error
+    coverage = describe_coverage(first, result.estimator, studies.staged)
+    coverage.write(directory.path)
+    log.info(coverage.summary())
+    refuse_empty_result(result, coverage)
+    return result
+
+
+def describe(result: MetaResult) -> dict[str, Any]:
+    """What the record of the run says about how the result was made."""
+    return {"diagnostics": describe_diagnostics(result)}
+
+
+def write(result: MetaResult, directory: ResultDirectory, metadata: dict[str, Any], options: JobOptions) -> None:
+    """Write every artifact of a result, under NiMARE's own names.
+
+    Parameters
+    ----------
+    result : nimare.results.MetaResult
+        What was computed.
+    directory : ResultDirectory
+        Where the files appear, all at once.
+    metadata : dict
+        What is known of the run, for the report.
+    options : JobOptions
+        Whether figures are wanted.
+    """
+    with directory.writing() as folder:
+        result.save_maps(str(folder))
+        result.save_tables(str(folder))
+        (folder / "boilerplate.txt").write_text(result.description_, encoding="utf-8")
+        (folder / "references.bib").write_text(result.bibtex_, encoding="utf-8")
+        with (folder / RESULT_FILENAME).open("wb") as file:
+            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+        if options.report:
+            from compose_runner.analysis.report import write_report
+
+            write_report(result, folder, metadata)

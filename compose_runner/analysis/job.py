@@ -1,0 +1,269 @@
+"""One job, from the id of a meta-analysis to its published result: the order of the stages and nothing else.
+
+While the documents are on their way NiMARE is imported in another thread, since on a small job the imports take longer
+than everything else. Nothing here imports NiMARE at the top.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from compose_runner import __version__
+from compose_runner.analysis import DEFAULT_SEED
+from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle, save_bundle
+from compose_runner.analysis.provenance import machine, versions
+from compose_runner.analysis.publish import prepare_publish, publish
+from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
+from compose_runner.errors import AnalysisError, ComposeRunnerError
+from compose_runner.progress import Progress, Stage
+from compose_runner.specification import Specification, parse_specification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from nimare.results import MetaResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """What a job ends with.
+
+    Parameters
+    ----------
+    url : str or None
+        The meta-analysis's page, if the result was published there.
+    metadata : dict
+        The body of ``metadata.json``.
+    result : nimare.results.MetaResult
+        Maps, tables, estimator.
+    """
+
+    url: str | None
+    metadata: dict[str, Any]
+    result: MetaResult
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How to run, which never changes a number but for the seed.
+
+    Parameters
+    ----------
+    n_cores : int
+        Cores to use.
+    seed : int
+        Seed of every random draw.
+    report : bool
+        Draw the figures.
+    engine : {"auto", "nimare"}
+        Whose Monte Carlo code computes.
+    """
+
+    n_cores: int
+    seed: int = DEFAULT_SEED
+    report: bool = True
+    engine: str = "auto"
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_job(
+    meta_analysis_id: str | None,
+    *,
+    environment: str = DEFAULT_ENVIRONMENT,
+    result_dir: str | os.PathLike[str],
+    nsc_key: str | None = None,
+    nv_key: str | None = None,
+    n_cores: int | None = None,
+    progress: Progress | None = None,
+    upload: bool = True,
+    after_artifacts: Callable[[Path], None] | None = None,
+    bundle: str | os.PathLike[str] | None = None,
+    save_bundle_to: str | os.PathLike[str] | None = None,
+    seed: int = DEFAULT_SEED,
+    report: bool = True,
+    engine: str = "auto",
+) -> JobOutcome:
+    """Run one job to its end.
+
+    Parameters
+    ----------
+    meta_analysis_id : str or None
+        Id on Compose; only a label when ``bundle`` is given.
+    environment : str
+        Which Compose to talk to.
+    result_dir : path-like
+        Where the artifacts go.
+    nsc_key : str, optional
+        Upload key that wins over the run key.
+    nv_key : str, optional
+        Accepted for its callers; Compose makes the NeuroVault collection itself.
+    n_cores : int, optional
+        All that the process may use by default.
+    progress : Progress, optional
+        Told about every stage and every Monte Carlo iteration.
+    upload : bool
+        Publish the result on Compose. A bundle from a disk is never published.
+    after_artifacts : callable, optional
+        Called with the result directory when all artifacts are there and before the result is published, so that
+        nothing computed is lost when Compose refuses.
+    bundle : path-like, optional
+        Inputs from a disk.
+    save_bundle_to : path-like, optional
+        Where to keep the inputs.
+    seed : int
+        Seed of every random draw.
+    report : bool
+        Draw the figures.
+    engine : {"auto", "nimare"}
+        ``nimare`` forces NiMARE's own Monte Carlo code.
+
+    Raises
+    ------
+    compose_runner.errors.ComposeRunnerError
+        With the exit code that tells whether trying again can help.
+    """
+    progress = progress or Progress()
+    place = environment_named(environment)
+    options = JobOptions(min(n_cores or available_cores(), available_cores()), seed, report, engine)
+    publishing = upload and bundle is None
+    directory = ResultDirectory(result_dir)
+    directory.clear()
+    started = datetime.now(UTC)
+
+    progress.start(Stage.FETCH)
+    with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
+        importing_nimare = importing.submit(import_module, "compose_runner.analysis.compute")
+        inputs = _inputs(meta_analysis_id, place, bundle)
+        specification = parse_specification(inputs.specification)
+        if save_bundle_to is not None:
+            save_bundle(inputs, save_bundle_to)
+        compute = importing_nimare.result()
+    if publishing:
+        prepare_publish(directory.path, inputs, place)
+
+    progress.start(Stage.SELECT)
+    studies = compute.select_studies(inputs, specification, place, directory, progress)
+    with _explaining(specification):
+        result = compute.compute(studies, specification, options, directory, progress)
+    progress.start(Stage.WRITE)
+    metadata = {
+        **_about(inputs, specification, options, place),
+        "counts": studies.counts,
+        "started": started.isoformat(),
+        **compute.describe(result),
+    }
+    compute.write(result, directory, metadata, options)
+    _finish(metadata, directory, progress)
+
+    if after_artifacts is not None:
+        progress.start(Stage.UPLOAD)
+        after_artifacts(directory.path)
+    if publishing:
+        progress.start(Stage.PUBLISH)
+        metadata["result_url"] = publish(directory.path, upload_key=nsc_key, environment=place).url
+    if after_artifacts is not None or publishing:
+        _finish(metadata, directory, progress)
+    return JobOutcome(metadata["result_url"], metadata, result)
+
+
+def publish_again(
+    result_dir: str | os.PathLike[str], *, nsc_key: str | None = None, progress: Progress | None = None
+) -> str:
+    """Repeat the upload of a result directory to Compose, without computing.
+
+    Parameters
+    ----------
+    result_dir : path-like
+        Where a run wrote its artifacts.
+    nsc_key : str, optional
+        Upload key that wins over the run key.
+    progress : Progress, optional
+        Told about the one stage there is.
+
+    Returns
+    -------
+    str
+        The meta-analysis's page.
+    """
+    progress = progress or Progress()
+    progress.start(Stage.PUBLISH)
+    directory = ResultDirectory(result_dir)
+    url = publish(directory.path, upload_key=nsc_key).url
+    metadata = directory.read_metadata()
+    if metadata is not None:
+        directory.write_metadata({**metadata, "result_url": url})
+    progress.finish()
+    return url
+
+
+def _inputs(meta_analysis_id: str | None, place: Environment, bundle: str | os.PathLike[str] | None) -> Bundle:
+    if bundle is not None:
+        return load_bundle(bundle, meta_analysis_id)
+    if meta_analysis_id is None:
+        raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
+    # checked as soon as it is here: a specification that cannot run costs no download of its studyset
+    return fetch_bundle(meta_analysis_id, place, check=parse_specification)
+
+
+@contextmanager
+def _explaining(specification: Specification) -> Iterator[None]:
+    """Turn what NiMARE raises while it computes into an error that says what was being computed."""
+    try:
+        yield
+    except (ComposeRunnerError, OSError):
+        raise
+    except MemoryError as error:
+        raise AnalysisError(
+            f"{specification.estimator.name} needs more memory than there is; fewer cores may help (--n-cores 1)."
+        ) from error
+    except Exception as error:
+        log.debug("The computation failed", exc_info=True)
+        raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
+
+
+def _about(inputs: Bundle, specification: Specification, options: JobOptions, place: Environment) -> dict[str, Any]:
+    checksums = inputs.checksums()
+    return {
+        "meta_analysis_id": inputs.meta_analysis_id,
+        "name": inputs.name,
+        "result_url": None,
+        "compose_runner_version": __version__,
+        "versions": versions(),
+        "machine": machine(),
+        "environment": place.name,
+        "specification": inputs.specification,
+        "estimator": specification.estimator.name,
+        "seed": options.seed,
+        "engine": options.engine,
+        "n_cores": options.n_cores,
+        "inputs": {
+            "origin": inputs.origin.value,
+            **{part: {"source": inputs.sources.get(part), "sha256": checksum} for part, checksum in checksums.items()},
+        },
+    }
+
+
+def _finish(metadata: dict[str, Any], directory: ResultDirectory, progress: Progress) -> None:
+    """Write ``metadata.json``, the last file of a run: where it is, everything is."""
+    progress.finish()
+    metadata["seconds"] = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
+    metadata["finished"] = datetime.now(UTC).isoformat()
+    metadata["artifacts"] = directory.artifacts()
+    directory.write_metadata(metadata)
