@@ -63,3 +63,20 @@ def assert_same_result(ours: Any, nimares: Any) -> None:
     for name, values in nulls.items():
         np.testing.assert_array_equal(ours.estimator.null_distributions_[name], values, err_msg=name)
     assert ours.description_ == nimares.description_
+
+
+class MemoryStore:
+    """Keeps partial null distributions in memory; fails after a number of saves when it is told to."""
+
+    def __init__(self, fail_after: int | None = None) -> None:
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.saves, self.fail_after = 0, fail_after
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        return self.kept.get(name)
+
+    def save(self, name: str, arrays: Any) -> None:
+        self.kept[name] = {key: np.array(value) for key, value in arrays.items()}
+        self.saves += 1
+        if self.fail_after is not None and self.saves >= self.fail_after:
+            raise InterruptedError("the task was stopped")

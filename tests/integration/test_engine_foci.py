@@ -17,7 +17,7 @@ from nimare.meta.cbma.weights import StudyWeights
 from nimare.meta.kernel import ALEKernel, MKDAKernel
 
 from compose_runner.analysis import engine
-from tests.integration.engine_studies import assert_same_result, fitted, small_mask, small_studyset
+from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_mask, small_studyset
 
 STUDIES = [5, 1, 9, 3, 4, 12]
 CONFIGURATIONS = {
@@ -30,23 +30,6 @@ CONFIGURATIONS = {
     "KDA": (KDA, {"kernel__r": 6}),
     "KDA of another height": (KDA, {"kernel__r": 6, "kernel__value": 0.3}),
 }
-
-
-class MemoryStore:
-    """Keeps partial null distributions in memory; fails after a number of saves when it is told to."""
-
-    def __init__(self, fail_after: int | None = None) -> None:
-        self.kept: dict[str, dict[str, Any]] = {}
-        self.saves, self.fail_after = 0, fail_after
-
-    def load(self, name: str) -> dict[str, Any] | None:
-        return self.kept.get(name)
-
-    def save(self, name: str, arrays: Any) -> None:
-        self.kept[name] = {key: np.array(value) for key, value in arrays.items()}
-        self.saves += 1
-        if self.fail_after is not None and self.saves >= self.fail_after:
-            raise InterruptedError("the task was stopped")
 
 
 def corrected(estimator_class: type, arguments: dict[str, Any], studyset: Any = None, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from numba import njit
 
 from compose_runner.analysis.engine.counts import count_maxima
 from compose_runner.analysis.engine.draws import FociDraws
-from compose_runner.analysis.engine.grid import PaddedGrid, pad_of, padded_grid
+from compose_runner.analysis.engine.grid import PaddedGrid, padded_grid
 from compose_runner.analysis.engine.lanes import LANES_PER_STEP, lanes_for
 from compose_runner.analysis.engine.unions import union_maxima
 
@@ -254,7 +254,7 @@ class _UnionWorker(_FociScratch):
         union_maxima(
             start, stop, block, grid.null_ijk, grid.null_corner, run.structure.offsets, run.group_kernel, run.crowded,
             kernels.table, kernels.exact, kernels.rows, self.row_cells, kernels.row_counts, kernels.reach, run.scale,
-            pad_of(grid), grid.stride_y, grid.stride_x, grid.block_start, run.bias, run.limit, run.slack,
+            grid.pad, grid.stride_y, grid.stride_x, grid.block_start, run.bias, run.limit, run.slack,
             -1.0 if run.threshold is None else run.threshold, run.is_log, run.threshold is not None,
             self.total, self.study, self.label, self.ijk, self.corner, self.meets, self.seen, self.scale_row, self.cell,
             self.xyz, self.exact, self.current, self.touched, self.plane, self.stat, self.parent, self.size, self.mass,

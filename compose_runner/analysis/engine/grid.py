@@ -40,6 +40,8 @@ class PaddedGrid:
         First cells of those runs of 16 cells that hold voxels of the mask, in order.
     in_mask : ndarray of shape (B * 16,), bool
         Which cells of these runs are voxels of the mask.
+    n_voxels : int
+        Number of voxels of the mask.
     """
 
     size: int
@@ -52,6 +54,16 @@ class PaddedGrid:
     block_start: NDArray[np.int32]
     in_mask: NDArray[np.bool_]
     n_voxels: int
+
+    @property
+    def pad(self) -> int:
+        """How many cells lie before a voxel along each axis."""
+        return max(self.reach, 1)
+
+    def mask_cells(self) -> NDArray[np.int32]:
+        """Return the cell of every voxel of the mask, in the order of the volume."""
+        cells = self.block_start[:, None] + np.arange(LANES_PER_STEP, dtype=np.int32)
+        return np.ascontiguousarray(cells.ravel()[self.in_mask], dtype=np.int32)
 
 
 def padded_grid(mask: NDArray[Any], null_ijk: NDArray[Any], reach: int) -> PaddedGrid:
@@ -97,8 +109,3 @@ def padded_grid(mask: NDArray[Any], null_ijk: NDArray[Any], reach: int) -> Padde
         in_mask=np.ascontiguousarray(blocks[used]).ravel(),
         n_voxels=len(ijk),
     )
-
-
-def pad_of(grid: PaddedGrid) -> int:
-    """Return how many cells lie before a voxel along each axis."""
-    return max(grid.reach, 1)

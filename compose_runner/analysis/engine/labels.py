@@ -1,0 +1,142 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="import-untyped"
+
+"""Permutations that give two groups' studies to the groups anew: compiled steps.
+
+A study's map does not change, only which group it counts for. So a permutation is a sum of sparse rows: counts of
+active studies for MKDAChi2, sums of logarithms in NiMARE's own order for ALESubtraction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from compose_runner.analysis.engine.clusters import largest_clusters
+
+
+@njit(nogil=True, cache=True)
+def add_counts(rows, indptr, indices, counts):
+    """``counts`` becomes how many of these rows (studies) are active at each voxel."""
+    counts[:] = 0
+    for s in range(rows.shape[0]):
+        for t in range(indptr[rows[s]], indptr[rows[s] + 1]):
+            counts[indices[t]] += 1
+
+
+@njit(nogil=True, cache=True)
+def uniformity_table(counts, n, table):
+    """``table[k]`` becomes the one-way chi-squared of ``k`` active studies of ``n``, against the mean of ``counts``."""
+    total = 0
+    for v in range(counts.shape[0]):
+        total += counts[v]
+    expected = total / counts.shape[0]
+    variance = expected * (n - expected)
+    for k in range(n + 1):
+        if variance == 0:
+            table[k] = 0.0
+        else:
+            difference = float(k) - expected
+            table[k] = difference * difference * n / variance
+
+
+@njit(nogil=True, cache=True)
+def association(a, b, n_a, n_b):
+    """Two-way chi-squared of ``a`` active studies of ``n_a`` against ``b`` of ``n_b``, operation by operation NiMARE's."""
+    total = n_a + n_b
+    active = a + b
+    difference = a * n_b - b * n_a
+    variance = active * (total - active) * n_a * n_b
+    if variance == 0:
+        return 2.0
+    return total * (difference * difference) / variance
+
+
+@njit(nogil=True, cache=True)
+def chi2_maxima(
+    start, stop, orders, n_first, indptr, indices, all_counts, voxel_cell, stride_y, stride_x, threshold, counts,
+    first_table, second_table, label, cell, stat, parent, size, mass, out,
+):  # fmt: skip
+    """Compute the nine maxima of label permutations ``start`` to ``stop``.
+
+    Statistic, cluster size and cluster mass, of the first group's uniformity, the second group's uniformity, and the
+    association, in this order.
+    """
+    n_second = orders.shape[1] - n_first
+    n_voxels = counts.shape[0]
+    for i in range(start, stop):
+        if n_first <= n_second:
+            add_counts(orders[i, :n_first], indptr, indices, counts)
+        else:
+            add_counts(orders[i, n_first:], indptr, indices, counts)
+            for v in range(n_voxels):
+                counts[v] = all_counts[v] - counts[v]
+        uniformity_table(counts, n_first, first_table)
+        for v in range(n_voxels):
+            counts[v] = all_counts[v] - counts[v]
+        uniformity_table(counts, n_second, second_table)
+        for which in range(3):
+            highest = 0.0
+            n_above = 0
+            for v in range(n_voxels):
+                b = counts[v]
+                a = all_counts[v] - b
+                if which == 0:
+                    value = first_table[a]
+                elif which == 1:
+                    value = second_table[b]
+                else:
+                    value = association(float(a), float(b), float(n_first), float(n_second))
+                if value > highest:
+                    highest = value
+                single = np.float32(value)
+                if float(single) > threshold:
+                    cell[n_above] = voxel_cell[v]
+                    stat[n_above] = single
+                    n_above += 1
+            largest_size, largest_mass = largest_clusters(
+                cell, stat, n_above, stride_y, stride_x, threshold, label, parent, size, mass
+            )
+            out[i, 3 * which] = highest
+            out[i, 3 * which + 1] = largest_size
+            out[i, 3 * which + 2] = largest_mass
+
+
+@njit(nogil=True, cache=True)
+def add_logs(rows, n_first, indptr1, indices1, logs1, indptr2, indices2, logs2, sums, rest):
+    """``sums`` becomes the sum of ``log(1 - value)`` over these rows of two stacked matrices.
+
+    The rows of each matrix are summed by themselves first, as NiMARE does: sums of floats depend on their order.
+    """
+    sums[:] = 0.0
+    rest[:] = 0.0
+    for s in range(rows.shape[0]):
+        row = rows[s]
+        if row < n_first:
+            for t in range(indptr1[row], indptr1[row + 1]):
+                sums[indices1[t]] += float(logs1[t])
+        else:
+            for t in range(indptr2[row - n_first], indptr2[row - n_first + 1]):
+                rest[indices2[t]] += float(logs2[t])
+    for v in range(sums.shape[0]):
+        sums[v] += rest[v]
+
+
+@njit(nogil=True, cache=True)
+def difference_and_tails(first_exp, second_exp, observed, in_upper, in_lower, count_tails, upper, lower):
+    """Turn two groups' exponentials into the difference of their statistics, and count what is as extreme.
+
+    ``first_exp`` becomes the difference. Returns the largest absolute difference.
+    """
+    highest = 0.0
+    for v in range(first_exp.shape[0]):
+        difference = (1.0 - first_exp[v]) - (1.0 - second_exp[v])
+        first_exp[v] = difference
+        if abs(difference) > highest:
+            highest = abs(difference)
+    if count_tails:
+        for v in range(first_exp.shape[0]):
+            if in_upper[v] and first_exp[v] >= observed[v]:
+                upper[v] += 1
+            if in_lower[v] and first_exp[v] <= observed[v]:
+                lower[v] += 1
+    return highest

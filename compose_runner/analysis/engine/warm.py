@@ -1,0 +1,71 @@
+"""Compile every kernel ahead: ``python -m compose_runner.analysis.engine.warm``.
+
+numba compiles a function when it first meets its argument types and keeps the result on disk. The task's image and
+``make setup`` run this once, so that no job waits for a compiler. NiMARE's own compiled functions that a job needs are
+compiled by the same small analyses.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nimare.correct import FWECorrector
+from nimare.nimads import Studyset
+
+from compose_runner.analysis.engine.estimators import ESTIMATORS
+
+# Kernel widths that fit into 16 and into 32 lanes; a study of 60 foci is computed apart from studies of a few.
+CONFIGURATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("ALE", {"kernel__fwhm": 8}),
+    ("ALE", {"null_method": "montecarlo", "n_iters": 2}),
+    ("MKDADensity", {"kernel__r": 10}),
+    ("MKDADensity", {"kernel__r": 16, "weighting": "sample_size"}),
+    ("MKDADensity", {"kernel__r": 10, "weighting": "sample_size", "null_method": "montecarlo", "n_iters": 2}),
+    ("KDA", {"kernel__r": 16, "null_method": "montecarlo", "n_iters": 2}),
+    ("MKDAChi2", {"kernel__r": 10}),
+    ("ALESubtraction", {"kernel__fwhm": 8, "n_iters": 2}),
+)
+
+
+def _studyset(mask: nib.Nifti1Image, seed: int) -> Studyset:
+    rng = np.random.default_rng(seed)
+    studies = []
+    for index, n_foci in enumerate((3, 60, 1)):
+        points = [{"coordinates": xyz, "space": "MNI", "values": []} for xyz in rng.normal(0, 8, (n_foci, 3)).tolist()]
+        analysis = {"id": f"{index}-1", "name": "", "metadata": {"sample_sizes": [5 + 20 * index]}, "points": points}
+        analysis |= {"images": [], "conditions": [], "weights": []}
+        study = {"id": str(index), "name": "", "authors": "", "publication": "", "metadata": {}, "analyses": [analysis]}
+        studies.append(study)
+    return Studyset({"id": "warm", "name": "", "studies": studies}, target="mni152_2mm", mask=mask)
+
+
+def warm() -> None:
+    """Run every estimator once on a few foci in a small cube."""
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -24
+    mask = nib.Nifti1Image(np.ones((24, 24, 24), dtype=np.int16), affine)
+    for name, arguments in CONFIGURATIONS:
+        n_groups = 2 if name in ("MKDAChi2", "ALESubtraction") else 1
+        estimator = ESTIMATORS[name](mask=mask, random_state=0, **arguments)
+        result = estimator.fit(*(_studyset(mask, seed) for seed in range(n_groups)))
+        options = {"vfwe_only": True} if name == "ALESubtraction" else {}
+        FWECorrector(method="montecarlo", n_iters=2, n_cores=1, voxel_thresh=0.05, **options).transform(result)
+
+
+def main() -> None:
+    """Compile, and say how long it took."""
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    started = time.perf_counter()
+    warm()
+    print(f"kernels compiled in {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
