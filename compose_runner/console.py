@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
 
     from compose_runner.progress import ProgressListener, ProgressRecord, Stage
 
@@ -142,24 +142,26 @@ class TerminalProgress:
     """
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
+        from rich.text import Text
+
+        class Steps(ProgressColumn):
+            """How many steps, and how long the rest takes; nothing for a stage whose steps nobody can count."""
+
+            def render(self, task: Task) -> Text:
+                if not task.fields["counted"]:
+                    return Text()
+                steps = f"{task.completed:,.0f} of {task.total or 0:,.0f}"
+                seconds = task.time_remaining
+                return Text(steps if task.finished or seconds is None else f"{steps}, {seconds:.0f} s left")
 
         self._bar: Bar = Bar(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<34}"),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            Steps(),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -180,8 +182,9 @@ class TerminalProgress:
             stage = record.stage.value
             if stage not in self._tasks:
                 self._finish()
-                self._tasks[stage] = self._bar.add_task(_STAGE_NAMES.get(stage, stage), total=record.total)
-            self._bar.update(self._tasks[stage], completed=record.completed, total=record.total)
+                self._tasks[stage] = self._bar.add_task(_STAGE_NAMES.get(stage, stage), total=None, counted=False)
+            if record.total:
+                self._bar.update(self._tasks[stage], completed=record.completed, total=record.total, counted=True)
 
     def _finish(self) -> None:
         for task in self._bar.tasks:
