@@ -1,0 +1,24 @@
+"""``compose-runner cancel``: stop a running job."""
+
+from __future__ import annotations
+
+import click
+
+from compose_runner.cli import ending_well
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("job_id")
+@service_options
+def cancel(job_id: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
+    """Stop the job JOB_ID, where the service allows it."""
+
+    def action() -> None:
+        job = client_of(endpoint, profile).cancel(job_id)
+        if as_json:
+            print_json(job.document)
+        else:
+            click.echo(job.status)
+
+    ending_well(action)

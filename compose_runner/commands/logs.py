@@ -1,0 +1,49 @@
+"""``compose-runner logs``: a job's log records."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from compose_runner.cli import ending_well
+from compose_runner.client import SUCCEEDED
+from compose_runner.commands import following
+from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, service_options
+from compose_runner.errors import EXIT_CANNOT_RUN
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog="""\b
+JOB is the job's id or its name (artifact_prefix); --follow needs the id.""",
+)
+@click.argument("job")
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("--since", type=click.FloatRange(min=0), metavar="HOURS", help="How far back.  [default: the last hour]")
+@service_options
+def logs(job: str, follow: bool, since: float | None, endpoint: str | None, profile: str | None, as_json: bool) -> None:
+    """Print the log records of JOB."""
+    if follow and ":" not in job:
+        raise click.UsageError("--follow needs the job's id, which submit printed.")
+
+    def action() -> bool:
+        client = client_of(endpoint, profile)
+        if follow:
+            updates = client.follow(job)
+            show = following.follow_as_json if as_json else following.follow_in_terminal
+            return show(updates).status == SUCCEEDED
+        start = None
+        if since is not None:
+            import time
+
+            start = int((time.time() - since * 3600) * 1000)
+        for record in client.logs(name_of(job), start_time=start):
+            if as_json:
+                print_json({"timestamp": record.timestamp, "message": record.message})
+            else:
+                click.echo(following.line_of(record))
+        return True
+
+    if not ending_well(action):
+        sys.exit(EXIT_CANNOT_RUN)

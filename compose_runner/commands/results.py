@@ -1,0 +1,96 @@
+"""``compose-runner results``: a job's files, listed or downloaded."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compose_runner.cli import ending_well
+from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, service_options
+from compose_runner.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
+
+if TYPE_CHECKING:
+    from compose_runner.client import Artifact, Client
+
+REPORT = "report.html"
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog="""\b
+JOB is the job's id or its name (artifact_prefix).
+Examples:
+  compose-runner results my-job                          list files with their addresses
+  compose-runner results my-job --download results       fetch them, verify checksums""",
+)
+@click.argument("job")
+@click.option(
+    "--download",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Fetch the files into DIR.",
+)
+@click.option(
+    "--expires-in",
+    type=click.IntRange(1, MAX_EXPIRES_SECONDS),
+    default=DEFAULT_EXPIRES_SECONDS,
+    show_default=True,
+    help="Seconds for which the listed addresses are valid.",
+)
+@service_options
+def results(
+    job: str, directory: Path | None, expires_in: int, endpoint: str | None, profile: str | None, as_json: bool
+) -> None:
+    """List the files of JOB, or download them."""
+
+    def action() -> None:
+        client = client_of(endpoint, profile)
+        if directory is not None:
+            files = _download(client, name_of(job), directory)
+            if as_json:
+                print_json({"directory": str(directory.resolve()), "files": [str(path) for path in files]})
+                return
+            report = directory / REPORT
+            click.echo(report if report in files else directory)
+            return
+        artifacts = client.results(name_of(job), expires_in=expires_in)
+        if as_json:
+            print_json([artifact.document for artifact in artifacts])
+            return
+        for artifact in artifacts:
+            click.echo(f"{artifact.size:>12,}  {artifact.path}\n              {artifact.url}")
+
+    ending_well(action)
+
+
+def _download(client: Client, artifact_prefix: str, directory: Path) -> list[Path]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not Console(stderr=True).is_terminal,
+    )
+    lock = threading.Lock()
+    with bar:
+        task = bar.add_task("Download", total=None)
+
+        def on_files(artifacts: list[Artifact]) -> None:
+            bar.update(
+                task, total=sum(artifact.size for artifact in artifacts), description=f"Download {len(artifacts)} files"
+            )
+
+        def on_bytes(size: int) -> None:
+            with lock:
+                bar.advance(task, size)
+
+        return client.download(artifact_prefix, directory, on_files=on_files, on_bytes=on_bytes)

@@ -1,0 +1,49 @@
+"""Options that every command of a service takes: where the service is, and what the answer looks like."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compose_runner.client import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--endpoint``, ``--profile`` and ``--json`` to a command."""
+    decorators = (
+        click.option(
+            "--endpoint",
+            metavar="URL",
+            help="Address below which the functions are.  [default: COMPOSE_RUNNER_*_URL, the profile, "
+            "http://127.0.0.1:8642]",
+        ),
+        click.option(
+            "--profile", envvar="COMPOSE_RUNNER_PROFILE", show_envvar=True, help="Profile of the profile file."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts."),
+    )
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def client_of(endpoint: str | None, profile: str | None) -> Client:
+    """Make the command's client."""
+    return Client.configured(endpoint, profile)
+
+
+def print_json(document: Any) -> None:
+    """Print a document on one line of standard output, at once."""
+    click.echo(json.dumps(document, ensure_ascii=False))
+
+
+def name_of(job: str) -> str:
+    """Give the job's name, which is the last part of its ``job_id``, for whichever of the two was typed."""
+    return job.rpartition(":")[2]

@@ -1,0 +1,41 @@
+"""``compose-runner status``: how a job is."""
+
+from __future__ import annotations
+
+import click
+
+from compose_runner.cli import ending_well
+from compose_runner.commands.following import time_left
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("job_id")
+@service_options
+def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
+    """Say how the job JOB_ID is."""
+
+    def action() -> None:
+        job = client_of(endpoint, profile).status(job_id)
+        if as_json:
+            print_json(job.document)
+            return
+        click.echo(job.status)
+        for name in ("artifact_prefix", "start_time", "stop_time"):
+            if job.document.get(name):
+                click.echo(f"{name.replace('_', ' ')}: {job.document[name]}")
+        if job.progress:
+            percent = job.progress.get("percent")
+            parts = (
+                job.progress.get("stage"),
+                f"{percent:.0f} %" if isinstance(percent, int | float) else None,
+                time_left(job.progress.get("seconds_left")),
+            )
+            click.echo(f"progress: {', '.join(str(part) for part in parts if part)}")
+        if job.error:
+            click.echo(f"error: {job.error}")
+        url = (job.document.get("result") or {}).get("result_url")
+        if url:
+            click.echo(f"page: {url}")
+
+    ending_well(action)

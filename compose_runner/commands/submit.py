@@ -1,0 +1,73 @@
+"""``compose-runner submit``: start a job, and follow it if that is wanted."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from compose_runner.cli import ending_well
+from compose_runner.client import SUCCEEDED
+from compose_runner.commands import following
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
+from compose_runner.errors import EXIT_CANNOT_RUN
+
+
+@click.command(
+    context_settings=CONTEXT,
+    epilog="""\b
+Examples:
+  compose-runner submit ataCTPAt2LMw --follow
+  compose-runner submit ataCTPAt2LMw --json | jq -r .job_id
+\b
+Without --follow the job's id is printed. Exit codes with --follow: 0 the job succeeded, 1 it failed.""",
+)
+@click.argument("meta_analysis_id")
+@click.option(
+    "--environment",
+    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
+    default=DEFAULT_ENVIRONMENT,
+    show_default=True,
+    help="Which Neurosynth Compose the service talks to.",
+)
+@click.option("--no-upload", is_flag=True, help="Compute, but leave Compose as it is.")
+@click.option(
+    "--artifact-prefix", metavar="NAME", help="Name of the job: letters, digits, - and _.  [default: made up]"
+)
+@click.option("--n-cores", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
+@click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
+@click.option("--nv-key", envvar="NV_KEY", show_envvar=True, help="Key of NeuroVault.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Find the job that the same key started before, if there is one."
+)
+@click.option("--follow", is_flag=True, help="Show progress and log records until the job has ended.")
+@service_options
+def submit(
+    meta_analysis_id: str,
+    follow: bool,
+    endpoint: str | None,
+    profile: str | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """Start a job for META_ANALYSIS_ID."""
+
+    def action() -> bool:
+        client = client_of(endpoint, profile)
+        job = client.submit(meta_analysis_id, **wanted)
+        if not follow:
+            print_json(job.document) if as_json else click.echo(job.job_id)
+            return True
+        if as_json:
+            print_json({"type": "submit", **job.document})
+            return following.follow_as_json(client.follow(job.job_id, job.artifact_prefix)).status == SUCCEEDED
+        click.echo(f"job {job.job_id}", err=True)
+        status = following.follow_in_terminal(client.follow(job.job_id, job.artifact_prefix))
+        following.tell_end(status)
+        click.echo(job.artifact_prefix)
+        return status.status == SUCCEEDED
+
+    if not ending_well(action):
+        sys.exit(EXIT_CANNOT_RUN)
