@@ -59,7 +59,7 @@ def check_studyset(studyset: object, document: str = "studyset", address: str = 
     if not isinstance(studyset.get("studies"), list):
         (here / "studies").refuse("a list of studies", studyset.get("studies"))
     for place, own in _mappings(here / "annotations", studyset.get("annotations")):
-        check_annotation(own, document, address, place.path)
+        check_annotation({**own, "notes": own.get("notes") or []}, document, address, place.path)
     for study_place, study in _mappings(here / "studies", studyset["studies"]):
         _identified(study_place, study)
         for place, analysis in _mappings(study_place / "analyses", study.get("analyses")):

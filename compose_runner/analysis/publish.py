@@ -153,6 +153,7 @@ def _publish(place: Path, upload_key: str | None, environment: Environment | Non
     page = environment.page_of(record.meta_analysis_id)
     if record.state is PublishState.UPLOADED and record.result_id is not None:
         return Published(record.result_id, page)
+    parts = upload_parts(place)
     meta_analysis = _meta_analysis(record, environment, attempts)
     key = _usable_key(upload_key or meta_analysis.get("run_key"), record.meta_analysis_id)
     if record.state is PublishState.CREATING:
@@ -170,7 +171,6 @@ def _publish(place: Path, upload_key: str | None, environment: Environment | Non
             raise
         record = record.moved_to(PublishState.CREATED, place, result_id=result_id, created=now())
     assert record.result_id is not None
-    parts = upload_parts(place)
     upload_artifacts(record.result_id, parts, environment, key, attempts=attempts)
     names: dict[str, list[str]] = {}
     for field, value in parts:
@@ -331,6 +331,11 @@ def upload_parts(result_dir: Path) -> list[Part]:
     ``statistical_maps`` are all maps but label maps, ``cluster_tables`` those tables of clusters that have a row,
     ``diagnostic_tables`` NiMARE's other tables; texts are left out when they are empty, since an empty one would
     replace what Compose has.
+
+    Raises
+    ------
+    PublishError
+        There is no map.
     """
     parts: list[Part] = [
         ("statistical_maps", (path.name, path.read_bytes(), "application/gzip"))
@@ -354,6 +359,8 @@ def upload_parts(result_dir: Path) -> list[Part]:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if text.strip():
             parts.append((field, text))
+    if not any(field == "statistical_maps" for field, _ in parts):
+        raise PublishError("There is no statistical map to publish: the run that made this directory did not finish.")
     return parts
 
 
@@ -378,12 +385,10 @@ def upload_artifacts(
     Raises
     ------
     PublishError
-        There is nothing to send, or Compose refuses it.
+        Compose refuses them.
     ServiceUnavailableError
         Compose is out of reach after all retries.
     """
-    if not any(field == "statistical_maps" for field, _ in parts):
-        raise PublishError("There is no statistical map to publish: the run that made this directory did not finish.")
     address = DocumentReader(environment).compose_address(RESULTS, result_id)
     what = f"files of result {result_id}"
     try:

@@ -34,11 +34,10 @@ json_values = st.recursive(
     max_leaves=8,
 )
 # the keys that mean something, with values of every wrong type
-keys = st.sampled_from(
-    "id neurostore_id snapshot cached studyset neurostore_studyset neurostore_studyset_id cached_studyset "
-    "snapshot_studyset_id snapshots results studysets result_id md5 created_at studies notes annotation "
-    "neurostore_annotation annotations provenance".split()
-)
+KEYS = """id neurostore_id snapshot cached studyset neurostore_studyset neurostore_studyset_id cached_studyset
+snapshot_studyset_id snapshots results studysets result_id md5 created_at studies notes annotation
+neurostore_annotation annotations provenance"""
+keys = st.sampled_from(KEYS.split())
 documents = st.recursive(
     json_values,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=6),
