@@ -1,0 +1,262 @@
+"""Every sample event gets the answer that its name promises, from the handlers that are deployed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import embedded_aws as embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVENTS = Path(__file__).resolve().parents[2] / "events"
+STATUS = {
+    "submit-accepted": 202,
+    "submit-accepted-base64": 202,
+    "submit-accepted-by-query": 202,
+    "submit-accepted-unknown-meta-analysis": 202,
+    "submit-accepted-with-keys": 202,
+    "submit-idempotent": 202,
+    "submit-preflight": 204,
+    "submit-wrong-method": 405,
+    "submit-duplicate": 409,
+    "status-unknown": 404,
+    "status-cancel": 403,
+}
+WORDS = {"missing": 400, "malformed": 400, "wrong": 400, "not": 400, "impossible": 400, "other": 400}
+NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
+
+
+def event(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return loaded
+
+
+def answer_to(name: str, sent: dict[str, Any] | None = None) -> dict[str, Any]:
+    module = importlib.import_module(f"functions.{name.split('-')[0]}.app")
+    answered: dict[str, Any] = module.handler(event(name) if sent is None else sent, None)
+    return answered
+
+
+def body_of(answer: dict[str, Any]) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(answer["body"])
+    return loaded
+
+
+def expected_status(name: str) -> int:
+    return STATUS.get(name, WORDS.get(name.split("-")[1], 200))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[embedded.EmbeddedAws]:
+    with embedded.embedded_aws() as aws:
+        yield aws
+
+
+@pytest.fixture(autouse=True)
+def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+    embedded.prepare(server)
+    return server
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-direct")])
+def test_each_sample_event_gets_the_status_that_its_name_promises(name: str) -> None:
+    answer = answer_to(name)
+
+    assert answer["statusCode"] == expected_status(name), answer["body"]
+    if answer["statusCode"] >= 400:
+        body = body_of(answer)
+        assert body["status"] == "FAILED"
+        assert body["error"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-direct")])
+def test_a_direct_invocation_gets_the_bare_body(name: str) -> None:
+    answer = answer_to(name)
+
+    assert "statusCode" not in answer
+    assert answer["artifact_prefix"]
+
+
+@pytest.mark.parametrize(
+    ("function", "payload"), [("submit", {}), ("status", {}), ("logs", {}), ("results", {}), ("submit", [])]
+)
+def test_a_direct_invocation_sees_errors_raised(function: str, payload: Any) -> None:
+    with pytest.raises(ValueError, match=r"required|JSON object"):
+        importlib.import_module(f"functions.{function}.app").handler(payload, None)
+
+
+def test_an_accepted_job_gets_the_contracts_answer_and_input(aws: embedded.EmbeddedAws) -> None:
+    body = body_of(answer_to("submit-accepted"))
+
+    name = body["artifact_prefix"]
+    assert body == {
+        "job_id": f"{embedded.JOBS}{name}",
+        "artifact_prefix": name,
+        "status": "SUBMITTED",
+        "status_url": f"/jobs/{embedded.JOBS}{name}",
+    }
+    assert aws.inputs()[name] == {
+        "artifact_prefix": name,
+        "meta_analysis_id": "mHtoV82Dmnm9",
+        "environment": "production",
+        "no_upload": "true",
+        "n_cores": "",
+        "task_size": "standard",
+        "results": {"bucket": embedded.BUCKET, "prefix": embedded.PREFIX},
+    }
+
+
+def test_a_monte_carlo_correction_gets_the_large_task(aws: embedded.EmbeddedAws) -> None:
+    answer = answer_to("submit-direct", {"meta_analysis_id": "large0000001"})
+
+    assert aws.inputs()[answer["artifact_prefix"]]["task_size"] == "large"
+
+
+def test_an_impossible_specification_is_refused_with_what_is_wrong(aws: embedded.EmbeddedAws) -> None:
+    before = set(aws.inputs())
+
+    answer = answer_to("submit-impossible-specification")
+
+    assert "NoSuchEstimator" in body_of(answer)["error"]
+    assert set(aws.inputs()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("submit-missing-id", "meta_analysis_id"),
+        ("submit-wrong-type", "n_cores"),
+        ("submit-malformed-prefix", "artifact_prefix"),
+        ("status-missing-id", "job_id"),
+        ("status-malformed-id", "job_id"),
+        ("status-other-state-machine", "job_id"),
+        ("logs-missing-prefix", "artifact_prefix"),
+        ("logs-malformed-time", "start_time"),
+        ("results-malformed-expiry", "expires_in"),
+    ],
+)
+def test_a_refusal_names_the_field(name: str, field: str) -> None:
+    assert field in body_of(answer_to(name))["error"]
+
+
+def test_a_taken_name_is_told_with_the_name(aws: embedded.EmbeddedAws) -> None:
+    assert body_of(answer_to("submit-duplicate"))["artifact_prefix"] == "sample-running"
+
+
+def test_keys_wait_in_the_parameter_store_and_nowhere_else(aws: embedded.EmbeddedAws) -> None:
+    answer_to("submit-accepted-with-keys")
+
+    assert aws.parameters() == {
+        f"{embedded.KEYS}/sample-with-keys/nsc_key": "sample-upload-key",
+        f"{embedded.KEYS}/sample-with-keys/nv_key": "sample-neurovault-key",
+    }
+    assert "sample-upload-key" not in json.dumps(aws.inputs())
+
+
+def test_a_repeated_request_with_an_idempotency_key_gets_the_first_answer(aws: embedded.EmbeddedAws) -> None:
+    first, second = answer_to("submit-idempotent"), answer_to("submit-idempotent")
+
+    assert second == first
+    started = [document for name, document in aws.inputs().items() if not name.startswith("sample-")]
+    assert len(started) == 1
+
+
+def test_another_request_with_the_same_idempotency_key_is_a_conflict() -> None:
+    answer_to("submit-idempotent")
+    other = event("submit-idempotent")
+    other["body"] = json.dumps({**json.loads(other["body"]), "no_upload": False})
+
+    assert answer_to("submit-idempotent", other)["statusCode"] == 409
+
+
+def test_a_preflight_allows_the_configured_origin_only() -> None:
+    allowed = answer_to("submit-preflight")["headers"]
+    stranger = event("submit-preflight")
+    stranger["headers"]["origin"] = "https://elsewhere.example"
+
+    assert allowed["Access-Control-Allow-Origin"] == "https://compose.neurosynth.org"
+    assert "Access-Control-Allow-Origin" not in answer_to("submit-preflight", stranger)["headers"]
+
+
+def test_a_running_job_shows_its_progress() -> None:
+    body = body_of(answer_to("status-running"))
+
+    assert body["status"] == "RUNNING"
+    assert body["progress"]["percent"] == 25.0
+    assert body["output"] == {}
+    assert datetime.fromisoformat(body["start_time"]).utcoffset() is not None
+    assert "stop_time" not in body
+
+
+def test_a_succeeded_job_shows_its_metadata() -> None:
+    body = body_of(answer_to("status-succeeded"))
+
+    assert (body["status"], body["result"]) == ("SUCCEEDED", embedded.METADATA)
+    assert datetime.fromisoformat(body["stop_time"]).utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "sentence"),
+    [
+        ("status-failed", "FAILED", "Essential container in task exited, exit code 1"),
+        ("status-timed-out", "TIMED_OUT", "took longer than it is allowed"),
+        ("status-aborted", "ABORTED", "stopped before it was done. An operator stopped it."),
+    ],
+)
+def test_every_bad_end_is_failed_with_a_sentence(name: str, word: str, sentence: str) -> None:
+    body = body_of(answer_to(name))
+
+    assert (body["status"], body["execution_status"]) == ("FAILED", word)
+    assert sentence in body["error"]
+
+
+@pytest.mark.parametrize("name", ["status-by-query", "status-by-path"])
+def test_status_answers_the_address_that_submit_gave(name: str) -> None:
+    assert body_of(answer_to(name))["job_id"] == f"{embedded.JOBS}sample-running"
+
+
+def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws) -> None:
+    monkeypatch.setenv("ALLOW_CANCEL", "true")
+
+    body = body_of(answer_to("status-cancel"))
+
+    assert (body["status"], body["execution_status"]) == ("FAILED", "ABORTED")
+    assert aws.execution("sample-running").status == "ABORTED"
+
+
+def test_delete_leaves_a_job_alone_where_that_is_not_allowed(aws: embedded.EmbeddedAws) -> None:
+    answer_to("status-cancel")
+
+    assert aws.execution("sample-running").status == "RUNNING"
+
+
+def test_logs_hold_this_jobs_records_and_no_others() -> None:
+    body = body_of(answer_to("logs-records"))
+
+    assert [json.loads(entry["message"])["message"] for entry in body["events"]] == [
+        "workflow.start",
+        "workflow.completed",
+    ]
+    assert body["events"][0]["timestamp"] == embedded.RECORDS_FROM
+    assert body["next_token"] is None
+
+
+def test_results_list_everything_of_this_job_and_nothing_of_one_that_begins_alike() -> None:
+    body = body_of(answer_to("results-listed"))
+
+    assert [artifact["path"] for artifact in body["artifacts"]] == [
+        "metadata.json",
+        "report/figures/z.png",
+        "z_corr-FDR_method-indep.nii.gz",
+    ]
+    assert body["artifacts"][1]["filename"] == "z.png"
+    assert body["prefix"] == f"{embedded.PREFIX}/sample-succeeded"
+    assert "X-Amz-Expires=3600" in body["artifacts"][0]["url"]
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in body["artifacts"][0]["url"]
