@@ -1,0 +1,1 @@
+"""What the service launches: the state machine, the image, and the program in it."""

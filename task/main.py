@@ -1,0 +1,255 @@
+"""What Fargate runs: one job, from its environment to its artifacts, and an exit code that tells whether to try again.
+
+Artifacts go to S3 first and to Compose second: nothing that was computed is lost because Compose refused it. A task
+that is told to stop uploads what it has, says so, and exits with 75.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compose_runner import log_events
+from compose_runner.analysis.job import publish_again, run_job
+from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.console import LoggedProgress
+from compose_runner.errors import (
+    EXIT_CANNOT_RUN,
+    EXIT_DONE,
+    EXIT_TRY_AGAIN,
+    AnalysisError,
+    ComposeRunnerError,
+    InterruptedRunError,
+)
+from compose_runner.observability import logger
+from compose_runner.progress import Progress
+from task.job_objects import AWS_ERRORS, JobKeyParameters, JobObjects, may_pass
+from task.records import ProgressObject, begin_records
+from task.settings import TaskSettings, TaskSettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from task.records import RedactedOutput
+
+_STOPPED = "The task was told to stop before the analysis was done; what it had was kept."
+_TOO_LATE = "The analysis did not finish in the time that this service allows. Fewer iterations need less."
+
+
+class Task:
+    """One attempt at one job.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        The job.
+    result_dir : Path
+        Where the analysis writes.
+    output : RedactedOutput
+        Knows which texts must not leave the process.
+    """
+
+    def __init__(self, settings: TaskSettings, result_dir: Path, output: RedactedOutput) -> None:
+        self.settings = settings
+        self.result_dir = result_dir
+        self._output = output
+        self._objects = JobObjects(settings)
+        self._parameters = JobKeyParameters(settings)
+        # whoever ends the task first, the analysis or a stop from outside, ends it alone
+        self._ending = threading.Lock()
+        self._stage = "start"
+
+    def run(self) -> int:
+        """Run the job to its end and give the exit code."""
+        settings = self.settings
+        logger.info(
+            log_events.START,
+            extra={
+                "meta_analysis_id": settings.meta_analysis_id,
+                "environment": settings.environment,
+                "no_upload": not settings.upload,
+                "attempt": settings.attempt,
+                "task_size": settings.task_size,
+                "compose_runner_version": settings.version,
+            },
+        )
+        progress = ProgressObject(self._objects.write_progress, also=LoggedProgress())
+        try:
+            keys = self._parameters.read()
+            self._output.hide(list(keys.values()))
+            restored = settings.attempt > 1 and self._objects.restore(self.result_dir)
+            run = self._publish if restored and settings.upload else self._compute
+            url = run(keys, Progress(progress))
+        except BaseException as error:
+            progress.close()
+            self._ending.acquire()
+            return self._fail(error)
+        progress.close()
+        self._ending.acquire()
+        return self._succeed(url)
+
+    def stop(self, error: ComposeRunnerError) -> None:
+        """End the process from another thread, whatever the analysis is doing."""
+        if self._ending.acquire(blocking=False):
+            code = self._fail(error)
+            self._output.flush()
+            os._exit(code)
+
+    def _compute(self, keys: dict[str, str], progress: Progress) -> str | None:
+        return run_job(
+            self.settings.meta_analysis_id,
+            environment=self.settings.environment,
+            result_dir=self.result_dir,
+            nsc_key=keys.get("nsc_key"),
+            nv_key=keys.get("nv_key"),
+            n_cores=self.settings.n_cores,
+            progress=progress,
+            upload=self.settings.upload,
+            after_artifacts=self._keep_artifacts,
+        ).url
+
+    def _publish(self, keys: dict[str, str], progress: Progress) -> str | None:
+        return publish_again(self.result_dir, nsc_key=keys.get("nsc_key"), progress=progress)
+
+    def _keep_artifacts(self, result_dir: Path) -> None:
+        logger.info(log_events.COMPLETED)
+        names = self._objects.upload(result_dir)
+        self._objects.write_metadata(self._metadata())
+        self._objects.keep_publish_record(result_dir)
+        logger.info(
+            log_events.ARTIFACTS_UPLOADED,
+            extra={
+                "bucket": self.settings.results_bucket,
+                "prefix": self.settings.results_prefix,
+                "artifacts": len(names),
+            },
+        )
+
+    def _succeed(self, url: str | None) -> int:
+        if url is not None:
+            logger.info(log_events.PUBLISHED, extra={"result_url": url})
+        try:
+            self._write_metadata(self._metadata(result_url=url))
+        except AWS_ERRORS as error:
+            return self._fail(error)
+        logger.info(log_events.SUCCESS, extra={"result_url": url})
+        self._clean_up(self._parameters.forget, self._objects.forget_progress)
+        return EXIT_DONE
+
+    def _fail(self, error: BaseException) -> int:
+        code, text = self._account_of(error)
+        record = log_events.INTERRUPTED if isinstance(error, InterruptedRunError) else log_events.FAILED
+        if isinstance(error, (ComposeRunnerError, *AWS_ERRORS)):
+            logger.error(record, extra={"error": text, "exit_code": code})
+        else:
+            logger.exception(record, extra={"error": text, "exit_code": code}, exc_info=error)
+        self._clean_up(
+            lambda: self._objects.upload(self.result_dir),
+            lambda: self._objects.keep_publish_record(self.result_dir),
+            lambda: self._write_metadata(self._metadata(error=text)),
+        )
+        if code != EXIT_TRY_AGAIN:
+            self._clean_up(self._parameters.forget)
+        return code
+
+    def _account_of(self, error: BaseException) -> tuple[int, str]:
+        """Exit code and a sentence for a researcher."""
+        text = self._output.redact(str(error))
+        if isinstance(error, ComposeRunnerError):
+            return error.exit_code, text
+        if isinstance(error, AWS_ERRORS):
+            code = EXIT_TRY_AGAIN if may_pass(error) else EXIT_CANNOT_RUN
+            return code, f"The job's objects in AWS could not be reached: {text}"
+        if isinstance(error, MemoryError):
+            return EXIT_CANNOT_RUN, "The analysis needs more memory than the task has."
+        return EXIT_CANNOT_RUN, f"The analysis ended with an error that nobody foresaw: {type(error).__name__}: {text}"
+
+    def _metadata(self, **changes: Any) -> dict[str, Any]:
+        settings = self.settings
+        written = ResultDirectory(self.result_dir).read_metadata() or {"result_url": None}
+        # an earlier attempt's, which a later one has put right
+        written.pop("error", None)
+        return {
+            **written,
+            "artifact_prefix": settings.artifact_prefix,
+            "meta_analysis_id": settings.meta_analysis_id,
+            "artifacts_bucket": settings.results_bucket,
+            "artifacts_prefix": settings.results_prefix,
+            "compose_runner_version": settings.version,
+            "metadata_key": settings.keys.metadata,
+            "attempt": settings.attempt,
+            "task_size": settings.task_size,
+            **changes,
+        }
+
+    def _write_metadata(self, metadata: dict[str, Any]) -> None:
+        self._objects.write_metadata(metadata)
+        logger.info(
+            log_events.METADATA_WRITTEN,
+            extra={"bucket": self.settings.results_bucket, "prefix": self.settings.results_prefix},
+        )
+
+    def _clean_up(self, *steps: Callable[[], object]) -> None:
+        """Do what can be done; the exit code is decided already."""
+        for step in steps:
+            try:
+                step()
+            except Exception as error:
+                logger.error("Not everything could be kept", extra={"error": self._output.redact(str(error))})
+
+
+def watch_signals(task: Task) -> None:
+    """Stop the task when SIGTERM comes, even while the main thread is inside a compiled loop.
+
+    Python runs a signal's handler in the main thread and only between two instructions; the file descriptor wakes a
+    thread at once.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while number := os.read(reading, 1):
+            if number[0] == signal.SIGTERM:
+                task.stop(InterruptedRunError(_STOPPED))
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+def watch_clock(task: Task, deadline: datetime) -> None:
+    """Stop the task when the job's time is over."""
+    seconds = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+    timer = threading.Timer(seconds, task.stop, (AnalysisError(_TOO_LATE),))
+    timer.daemon = True
+    timer.start()
+
+
+def main() -> int:
+    """Run the job that the environment describes."""
+    output = begin_records(os.environ.get("ARTIFACT_PREFIX", ""))
+    try:
+        settings = TaskSettings.read()
+    except TaskSettingsError as error:
+        logger.error(log_events.FAILED, extra={"error": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+    with tempfile.TemporaryDirectory(prefix="compose-runner-", ignore_cleanup_errors=True) as folder:
+        try:
+            task = Task(settings, Path(folder) / settings.artifact_prefix, output)
+        except AWS_ERRORS as error:
+            logger.error(log_events.FAILED, extra={"error": output.redact(str(error)), "exit_code": EXIT_CANNOT_RUN})
+            return EXIT_CANNOT_RUN
+        watch_signals(task)
+        if settings.deadline is not None:
+            watch_clock(task, settings.deadline)
+        return task.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What the state machine and the task definition tell the task, as typed values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from compose_runner import __version__
+from compose_runner.environments import DEFAULT_ENVIRONMENT
+from compose_runner.errors import AnalysisError
+from compose_runner.storage_keys import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRUE = frozenset({"1", "true", "t", "yes", "y"})
+# the task ends by itself this long before the state machine would stop it, to upload what it has
+_MARGIN_SECONDS = 120.0
+_MARGIN_SHARE = 0.05
+
+
+class TaskSettingsError(AnalysisError):
+    """The task was launched without a variable that it needs, or with one that makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """One job, as its task sees it.
+
+    Parameters
+    ----------
+    artifact_prefix : str
+        The job's name.
+    meta_analysis_id : str
+        What to run.
+    environment : str
+        Which Compose it is on.
+    upload : bool
+        Whether the result is published on Compose.
+    n_cores : int or None
+        Cores to use; None for all.
+    results_bucket, results_prefix : str
+        Where artifacts go.
+    key_parameters_path : str
+        Path in Parameter Store below which the job's keys wait.
+    attempt : int
+        1 for the first task of the job.
+    deadline : datetime or None
+        When the task has to have ended.
+    task_size : str
+        ``standard`` or ``large``; empty where nobody said.
+    version : str
+        What ``metadata.json`` gives as the version.
+    """
+
+    artifact_prefix: str
+    meta_analysis_id: str
+    environment: str
+    upload: bool
+    n_cores: int | None
+    results_bucket: str
+    results_prefix: str
+    key_parameters_path: str = DEFAULT_KEY_PARAMETERS
+    attempt: int = 1
+    deadline: datetime | None = None
+    task_size: str = ""
+    version: str = __version__
+
+    @property
+    def keys(self) -> JobKeys:
+        """S3 keys of the job."""
+        return JobKeys(self.results_prefix, self.artifact_prefix)
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings from the environment.
+
+        Raises
+        ------
+        TaskSettingsError
+            With the name of the variable at fault.
+        """
+        prefix = _required(variables, "ARTIFACT_PREFIX")
+        if not is_artifact_prefix(prefix):
+            raise TaskSettingsError("ARTIFACT_PREFIX is not a name that a job can have.")
+        return cls(
+            artifact_prefix=prefix,
+            meta_analysis_id=_required(variables, "META_ANALYSIS_ID"),
+            environment=variables.get("ENVIRONMENT") or DEFAULT_ENVIRONMENT,
+            upload=variables.get("NO_UPLOAD", "").strip().lower() not in _TRUE,
+            n_cores=_count(variables, "N_CORES"),
+            results_bucket=_required(variables, "RESULTS_BUCKET"),
+            results_prefix=variables.get("RESULTS_PREFIX", "").strip("/ "),
+            key_parameters_path=variables.get("KEY_PARAMETERS_PATH") or DEFAULT_KEY_PARAMETERS,
+            attempt=_count(variables, "ATTEMPT") or 1,
+            deadline=_deadline(variables),
+            task_size=variables.get("TASK_SIZE", ""),
+            version=variables.get("COMPOSE_RUNNER_VERSION") or __version__,
+        )
+
+
+def _required(variables: Mapping[str, str], name: str) -> str:
+    value = variables.get(name, "").strip()
+    if not value:
+        raise TaskSettingsError(f"The environment variable {name} must be set.")
+    return value
+
+
+def _count(variables: Mapping[str, str], name: str) -> int | None:
+    text = variables.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise TaskSettingsError(f"{name} must be a positive whole number, not {text!r}.")
+    return int(text)
+
+
+def _deadline(variables: Mapping[str, str]) -> datetime | None:
+    seconds = _count(variables, "JOB_TIMEOUT_SECONDS")
+    # the embedded interpreter hands the time on in quotes
+    started = variables.get("JOB_STARTED", "").strip().strip('"')
+    if seconds is None or not started:
+        return None
+    try:
+        moment = datetime.fromisoformat(started)
+    except ValueError:
+        raise TaskSettingsError(f"JOB_STARTED must be a time in ISO 8601, not {started!r}.") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment + timedelta(seconds=seconds - min(_MARGIN_SECONDS, _MARGIN_SHARE * seconds))

@@ -1,0 +1,369 @@
+"""The deployed definition runs in a real interpreter through each of its branches."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose_runner.local.engine import EmbeddedAws, TaskFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DEFINITION = (Path(__file__).parents[2] / "task" / "state_machine.asl.json").read_text()
+BUDGET = "compose-runner-monthly"
+KEYS_PATH = "/compose-runner/jobs"
+# exits with the codes listed in CODES, one for each attempt; prints its environment; SLEEP keeps it running
+STAND_IN = """
+import json, os, sys, time
+print(json.dumps({"argument": sys.argv[1], "environment": dict(os.environ)}), flush=True)
+codes = os.environ["N_CORES"].split(",")
+if os.environ["NO_UPLOAD"] == "sleep":
+    time.sleep(600)
+attempt = int(os.environ["ATTEMPT"])
+sys.exit(int(codes[min(attempt, len(codes)) - 1]))
+"""
+
+
+@dataclass
+class Machine:
+    """The state machine in an embedded AWS."""
+
+    aws: EmbeddedAws
+    made: dict[str, str]
+    job: str
+
+    def definition(self, **changed: str) -> str:
+        """Fill in the definition, with waits as short as they can be."""
+        values = {
+            "Partition": "aws",
+            "AccountId": self.aws.account,
+            "BudgetGuard": "on",
+            "BudgetName": BUDGET,
+            "TimeoutSeconds": "60",
+            "RetryAttempts": "2",
+            "RetrySeconds": "1",
+            "CapacityProvider": "FARGATE_SPOT",
+            "StandardTaskDefinition": self.made["standard"],
+            "LargeTaskDefinition": self.made["large"],
+            "Cluster": self.made["cluster"],
+            "SubnetOne": self.made["subnet"],
+            "SubnetTwo": self.made["subnet"],
+            "SecurityGroup": self.made["security_group"],
+            "KeyParametersPath": KEYS_PATH,
+        } | changed
+        text = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], DEFINITION)
+        document = json.loads(text)
+        for state in document["States"].values():
+            for retrier in state.get("Retry", []):
+                if retrier["MaxAttempts"]:
+                    retrier.update(IntervalSeconds=1, BackoffRate=1, MaxAttempts=1)
+        return json.dumps(document)
+
+    def start(self, *, codes: str = "0", size: str = "standard", behaviour: str = "false", **changed: str) -> str:
+        """Start one job and return its execution's ARN."""
+        states = self.aws.client("stepfunctions")
+        machine = states.create_state_machine(
+            name=f"machine-{self.job}",
+            definition=self.definition(**changed),
+            roleArn="arn:aws:iam::123456789012:role/jobs",
+        )
+        job = {
+            "artifact_prefix": self.job,
+            "meta_analysis_id": "ataCTPAt2LMw",
+            "environment": "production",
+            "no_upload": behaviour,
+            "n_cores": codes,
+            "task_size": size,
+            "results": {"bucket": "results-bucket", "prefix": "compose-runner/results"},
+        }
+        started: dict[str, str] = states.start_execution(
+            stateMachineArn=machine["stateMachineArn"], name=self.job, input=json.dumps(job)
+        )
+        return started["executionArn"]
+
+    def run(self, **job: str) -> dict[str, Any]:
+        """Run one job to its end and describe the execution."""
+        return self.aws.wait_for(self.start(**job))
+
+    def entered(self, execution_arn: str) -> list[str]:
+        """Names of the states that the execution entered, in order."""
+        history = self.aws.client("stepfunctions").get_execution_history(executionArn=execution_arn, maxResults=1000)
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in history["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def launched(self) -> list[dict[str, Any]]:
+        """Describe every task that was launched for this job."""
+        tasks = self.aws.client("ecs")
+        arns = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for arn in tasks.list_tasks(cluster=self.made["cluster"], desiredStatus=status)["taskArns"]
+        ]
+        if not arns:
+            return []
+        described = tasks.describe_tasks(cluster=self.made["cluster"], tasks=arns)["tasks"]
+        return [task for task in described if self.job in json.dumps(task["overrides"])]
+
+    def printed(self) -> list[dict[str, Any]]:
+        """Return what the tasks of this job printed."""
+        events = self.aws.client("logs").filter_log_events(logGroupName="/task")["events"]
+        printed = [json.loads(event["message"]) for event in events]
+        return [one for one in printed if one["environment"]["ARTIFACT_PREFIX"] == self.job]
+
+    def set_budget(self, spent: str, limit: str = "100") -> None:
+        """Replace the budget by one of which so much is spent."""
+        budgets = self.aws.client("budgets")
+        self.remove_budget()
+        budgets.create_budget(
+            AccountId=self.aws.account,
+            Budget={
+                "BudgetName": BUDGET,
+                "BudgetType": "COST",
+                "TimeUnit": "MONTHLY",
+                "BudgetLimit": {"Amount": limit, "Unit": "USD"},
+                "CalculatedSpend": {"ActualSpend": {"Amount": spent, "Unit": "USD"}},
+            },
+        )
+
+    def remove_budget(self) -> None:
+        """Delete the budget, if there is one."""
+        budgets = self.aws.client("budgets")
+        for budget in budgets.describe_budgets(AccountId=self.aws.account)["Budgets"]:
+            budgets.delete_budget(AccountId=self.aws.account, BudgetName=budget["BudgetName"])
+
+
+def until(happens: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return when something has happened."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[tuple[EmbeddedAws, dict[str, str]]]:
+    with EmbeddedAws([sys.executable, "-c", STAND_IN, "task"]) as aws:
+        yield aws, aws.create_fargate(("standard", "large"))
+
+
+@pytest.fixture
+def machine(embedded: tuple[EmbeddedAws, dict[str, str]]) -> Machine:
+    aws, made = embedded
+    aws.faults.clear()
+    machine = Machine(aws, made, job=f"job-{uuid.uuid4()}")
+    machine.set_budget(spent="12.34")
+    return machine
+
+
+def test_substitutions_are_quoted_so_that_the_file_is_json_before_they_are_made() -> None:
+    assert json.loads(DEFINITION)["StartAt"] == "Settings"
+
+
+def test_every_path_that_does_not_succeed_ends_in_fail() -> None:
+    states = json.loads(DEFINITION)["States"]
+    assert [name for name, state in states.items() if state.get("End")] == ["Done"]
+    assert all(catcher["Next"] != "Done" for state in states.values() for catcher in state.get("Catch", []))
+
+
+def test_every_state_can_be_reached() -> None:
+    document = json.loads(DEFINITION)
+    named = {document["StartAt"], *re.findall(r'"(?:Next|Default)": "(\w+)"', DEFINITION)}
+    assert named == set(document["States"])
+
+
+@pytest.mark.parametrize("size", ["standard", "large"])
+def test_a_job_runs_on_the_task_of_its_size(machine: Machine, size: str) -> None:
+    described = machine.run(size=size)
+
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["output"]) == {
+        "artifact_prefix": machine.job,
+        "meta_analysis_id": "ataCTPAt2LMw",
+        "task_size": size,
+        "attempts": 1,
+        "results": {"bucket": "results-bucket", "prefix": "compose-runner/results"},
+    }
+    assert [task["taskDefinitionArn"] for task in machine.launched()] == [machine.made[size]]
+
+
+def test_the_task_gets_the_environment_that_the_contract_names(machine: Machine) -> None:
+    machine.run()
+
+    (printed,) = machine.printed()
+    environment = printed["environment"]
+    assert {
+        "ARTIFACT_PREFIX": machine.job,
+        "META_ANALYSIS_ID": "ataCTPAt2LMw",
+        "ENVIRONMENT": "production",
+        "NO_UPLOAD": "false",
+        "N_CORES": "0",
+        "RESULTS_BUCKET": "results-bucket",
+        "RESULTS_PREFIX": "compose-runner/results",
+        "JOB_TIMEOUT_SECONDS": "60",
+        "ATTEMPT": "1",
+    }.items() <= environment.items()
+    assert datetime.fromisoformat(environment["JOB_STARTED"].strip('"')).tzinfo is not None
+
+
+def test_a_spent_budget_stops_a_job_before_anything_is_launched(machine: Machine) -> None:
+    machine.set_budget(spent="100.00", limit="100.0")
+
+    described = machine.run()
+
+    assert (described["status"], described["error"]) == ("FAILED", "BudgetExceeded")
+    assert "100.00 of 100.0 USD" in described["cause"]
+    assert machine.launched() == []
+
+
+def test_a_budget_that_cannot_be_read_is_never_reported_as_exceeded(machine: Machine) -> None:
+    machine.remove_budget()
+
+    described = machine.run()
+
+    assert (described["status"], described["error"]) == ("FAILED", "BudgetUnavailable")
+    assert "could not be read" in described["cause"]
+    assert machine.launched() == []
+
+
+def test_a_guard_that_is_off_asks_no_budget(machine: Machine) -> None:
+    machine.remove_budget()
+
+    assert machine.run(BudgetGuard="off")["status"] == "SUCCEEDED"
+
+
+def test_an_analysis_that_cannot_run_is_not_tried_again(machine: Machine) -> None:
+    described = machine.run(codes="1,0")
+
+    assert (described["status"], described["error"]) == ("FAILED", "AnalysisFailed")
+    assert "exit code 1" in described["cause"]
+    assert len(machine.launched()) == 1
+
+
+def test_exit_code_75_is_tried_again_until_the_job_is_done(machine: Machine) -> None:
+    described = machine.run(codes="75,0")
+
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["output"])["attempts"] == 2
+
+
+def test_exit_code_75_fails_with_the_reason_when_the_attempts_are_used_up(machine: Machine) -> None:
+    described = machine.run(codes="75", RetryAttempts="1")
+
+    assert (described["status"], described["error"]) == ("FAILED", "TemporaryFailure")
+    assert "tried 2 time(s)" in described["cause"]
+    assert len(machine.launched()) == 2
+
+
+def test_what_failed_on_spot_goes_on_on_demand(machine: Machine) -> None:
+    machine.aws.faults.append(TaskFault("Your Spot Task was interrupted.", exit_code=143, stop_code="SpotInterruption"))
+
+    assert machine.run()["status"] == "SUCCEEDED"
+    assert sorted(task["capacityProviderName"] for task in machine.launched()) == ["FARGATE", "FARGATE_SPOT"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (TaskFault("Your Spot Task was interrupted.", exit_code=137, stop_code="SpotInterruption"), "TaskInterrupted"),
+        (TaskFault("Host is retired", exit_code=1, stop_code="TerminationNotice"), "TaskInterrupted"),
+        (TaskFault("Essential container in task exited", exit_code=143, stop_code=""), "TaskInterrupted"),
+        (TaskFault("Rate exceeded", refused="ThrottlingException"), "CapacityUnavailable"),
+        (TaskFault("Internal error", refused="ServerException"), "CapacityUnavailable"),
+        (
+            TaskFault("Capacity is unavailable at this time. Please try again later", refused="ClientException"),
+            "CapacityUnavailable",
+        ),
+        (
+            TaskFault(
+                "You've reached the limit on the number of vCPUs you can run concurrently", refused="ClientException"
+            ),
+            "CapacityUnavailable",
+        ),
+        (TaskFault("Timeout waiting for network interface provisioning to complete."), "CapacityUnavailable"),
+        (TaskFault("Capacity is unavailable at this time."), "CapacityUnavailable"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.refused or value.stop_code}-{value.exit_code}",
+)
+def test_what_may_pass_is_tried_again_and_explained_when_it_does_not(
+    machine: Machine, fault: TaskFault, error: str
+) -> None:
+    machine.aws.faults.extend([fault, fault])
+
+    execution = machine.start(RetryAttempts="1")
+    described = machine.aws.wait_for(execution)
+
+    assert (described["status"], described["error"]) == ("FAILED", error)
+    assert "submit it again" in described["cause"]
+    assert machine.entered(execution).count("RunAnalysis") == 2
+
+
+def test_missing_capacity_that_comes_back_ends_in_success(machine: Machine) -> None:
+    machine.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+
+    assert machine.run()["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        TaskFault("TaskDefinition is inactive", refused="ClientException"),
+        TaskFault("User is not authorized to perform ecs:RunTask", refused="AccessDeniedException"),
+        TaskFault("CannotPullContainerError: pull image manifest has been retried 1 time(s): not found"),
+    ],
+    ids=["inactive", "denied", "no-image"],
+)
+def test_a_launch_that_can_never_succeed_is_not_repeated_and_names_the_reason(
+    machine: Machine, fault: TaskFault
+) -> None:
+    machine.aws.faults.append(fault)
+
+    execution = machine.start()
+    described = machine.aws.wait_for(execution)
+
+    assert (described["status"], described["error"]) == ("FAILED", "LaunchFailed")
+    assert fault.message in described["cause"]
+    assert machine.entered(execution).count("RunAnalysis") == 1
+
+
+def test_a_job_beyond_its_time_is_stopped_and_says_so(machine: Machine) -> None:
+    described = machine.run(behaviour="sleep", TimeoutSeconds="2")
+
+    assert (described["status"], described["error"]) == ("FAILED", "TimedOut")
+    assert "within 2 seconds" in described["cause"]
+    until(lambda: not machine.aws.running_tasks)
+
+
+def test_a_job_that_is_stopped_takes_its_task_along(machine: Machine) -> None:
+    execution = machine.start(behaviour="sleep")
+    until(lambda: bool(machine.printed()))
+
+    machine.aws.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="by its owner")
+
+    assert machine.aws.wait_for(execution)["status"] == "ABORTED"
+    until(lambda: not machine.aws.running_tasks)
+
+
+def test_keys_of_a_job_that_never_ran_are_deleted(machine: Machine) -> None:
+    parameters = machine.aws.client("ssm")
+    for key in ("nsc_key", "nv_key"):
+        parameters.put_parameter(Name=f"{KEYS_PATH}/{machine.job}/{key}", Value="secret", Type="SecureString")
+    parameters.put_parameter(Name=f"{KEYS_PATH}/{machine.job}-2/nsc_key", Value="secret", Type="SecureString")
+    machine.set_budget(spent="101")
+
+    machine.run()
+
+    left = parameters.get_parameters_by_path(Path=KEYS_PATH, Recursive=True)["Parameters"]
+    assert [parameter["Name"] for parameter in left] == [f"{KEYS_PATH}/{machine.job}-2/nsc_key"]

@@ -1,0 +1,336 @@
+"""The task as Fargate runs it: a process with an environment, a log, an exit code, S3 and Parameter Store around it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose_runner.local.engine import EmbeddedAws, process_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+BUCKET = "results-bucket"
+PREFIX = "compose-runner/results"
+KEYS_PATH = "/test/jobs"
+KEY = "nsc-marked-key-1f3a"
+# stands for the analysis: writes what a run writes, then does what BEHAVIOUR says
+STUB = """
+import json, logging, os, sys, time, warnings
+from types import SimpleNamespace
+import task.main
+from compose_runner.errors import AnalysisError, ServiceUnavailableError
+from compose_runner.progress import Stage
+
+def publish(result_dir, nsc_key):
+    logging.getLogger("compose").info("publishing with %s", nsc_key)
+    return "https://compose.neurosynth.org/meta-analyses/ataCTPAt2LMw"
+
+def run_job(meta_analysis_id, *, result_dir, nsc_key, progress, upload, after_artifacts, n_cores, **_):
+    behaviour = os.environ["BEHAVIOUR"]
+    progress.start(Stage.FETCH)
+    print("printed by a library")
+    warnings.warn("a warning of NiMARE")
+    if behaviour == "specification":
+        raise AnalysisError("The estimator Foo does not exist.")
+    if behaviour == "unforeseen":
+        raise RuntimeError("broken with " + str(nsc_key))
+    result_dir.mkdir(parents=True, exist_ok=True)
+    (result_dir / "z.nii.gz").write_bytes(b"map")
+    if behaviour in ("sleep", "busy"):
+        progress.start(Stage.CORRECT, 5000)
+        print("ready")
+        if behaviour == "busy":
+            # one long call that never gives Python a chance to run a signal handler in this thread
+            import ctypes
+            ctypes.CDLL(None).sleep(600)
+        time.sleep(600)
+    (result_dir / "report.html").write_text("<html></html>")
+    (result_dir / "publish.json").write_text("{}")
+    artifacts = [{"filename": "report.html"}, {"filename": "z.nii.gz"}]
+    metadata = {"result_url": None, "seconds": {}, "n_cores": n_cores, "artifacts": artifacts}
+    (result_dir / "metadata.json").write_text(json.dumps(metadata))
+    after_artifacts(result_dir)
+    if behaviour == "compose":
+        raise ServiceUnavailableError("result", "https://compose.neurosynth.org/api", "the service answered 503")
+    return SimpleNamespace(url=publish(result_dir, nsc_key) if upload else None)
+
+def publish_again(result_dir, *, nsc_key, progress):
+    progress.start(Stage.PUBLISH)
+    assert (result_dir / "z.nii.gz").read_bytes() == b"map"
+    assert (result_dir / "publish.json").exists()
+    return publish(result_dir, nsc_key)
+
+task.main.run_job, task.main.publish_again = run_job, publish_again
+sys.exit(task.main.main())
+"""
+
+
+@dataclass
+class Ended:
+    """How a task ended."""
+
+    exit_code: int
+    text: str
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def messages(self) -> list[str]:
+        return [record["message"] for record in self.records]
+
+
+@dataclass
+class Surroundings:
+    """What is around a task."""
+
+    aws: EmbeddedAws
+    job: str
+
+    def start(self, behaviour: str, **changes: str) -> subprocess.Popen[str]:
+        """Start the task's process."""
+        environment = {
+            **process_environment(),
+            **self.aws.variables,
+            "PYTHONPATH": str(REPOSITORY),
+            "BEHAVIOUR": behaviour,
+            "ARTIFACT_PREFIX": self.job,
+            "META_ANALYSIS_ID": "ataCTPAt2LMw",
+            "ENVIRONMENT": "production",
+            "NO_UPLOAD": "false",
+            "N_CORES": "",
+            "RESULTS_BUCKET": BUCKET,
+            "RESULTS_PREFIX": PREFIX,
+            "KEY_PARAMETERS_PATH": KEYS_PATH,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", STUB],
+            env=environment | changes,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, behaviour: str = "succeed", **changes: str) -> Ended:
+        """Run a task to its end."""
+        return self.end_of(self.start(behaviour, **changes))
+
+    def end_of(self, process: subprocess.Popen[str], before: str = "") -> Ended:
+        """Wait for the end of a task and read its log, of which each line must be a JSON object."""
+        text = before + process.communicate(timeout=60)[0]
+        return Ended(process.returncode, text, [json.loads(line) for line in text.splitlines() if line.strip()])
+
+    def objects(self) -> dict[str, str]:
+        """Artifacts of the job with their content types."""
+        s3 = self.aws.client("s3")
+        folder = f"{PREFIX}/{self.job}/"
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix=folder).get("Contents", [])]
+        return {key.removeprefix(folder): s3.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in sorted(keys)}
+
+    def metadata(self) -> dict[str, Any]:
+        """Read metadata.json."""
+        body = self.aws.client("s3").get_object(Bucket=BUCKET, Key=f"{PREFIX}/{self.job}/metadata.json")["Body"]
+        metadata: dict[str, Any] = json.loads(body.read())
+        return metadata
+
+    def send_key(self) -> None:
+        """Leave a key for the task, as submit does."""
+        self.aws.client("ssm").put_parameter(
+            Name=f"{KEYS_PATH}/{self.job}/nsc_key", Value=KEY, Type="SecureString", Overwrite=True
+        )
+
+    def keys_left(self) -> int:
+        """Count the keys that still wait."""
+        found = self.aws.client("ssm").get_parameters_by_path(Path=f"{KEYS_PATH}/{self.job}")["Parameters"]
+        return len(found)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as aws:
+        aws.client("s3").create_bucket(Bucket=BUCKET)
+        yield aws
+
+
+@pytest.fixture
+def around(aws: EmbeddedAws) -> Surroundings:
+    return Surroundings(aws, job=f"job-{uuid.uuid4()}")
+
+
+def test_a_job_leaves_artifacts_metadata_and_the_records_that_clients_look_for(around: Surroundings) -> None:
+    around.send_key()
+
+    ended = around.run(N_CORES="2")
+
+    assert ended.exit_code == 0, ended.text
+    names = [message for message in ended.messages if "." in message and " " not in message]
+    assert [name for name in names if name not in ("workflow.stage", "workflow.progress")] == [
+        "workflow.start",
+        "workflow.completed",
+        "artifacts.uploaded",
+        "workflow.published",
+        "metadata.written",
+        "workflow.success",
+    ]
+    assert around.objects() == {
+        "metadata.json": "application/json",
+        "report.html": "text/html; charset=utf-8",
+        "z.nii.gz": "application/gzip",
+    }
+    assert {
+        "artifact_prefix": around.job,
+        "meta_analysis_id": "ataCTPAt2LMw",
+        "result_url": "https://compose.neurosynth.org/meta-analyses/ataCTPAt2LMw",
+        "artifacts_bucket": BUCKET,
+        "artifacts_prefix": PREFIX,
+        "metadata_key": f"{PREFIX}/{around.job}/metadata.json",
+        "n_cores": 2,
+    }.items() <= around.metadata().items()
+    assert "error" not in around.metadata()
+
+
+def test_every_line_of_the_log_is_json_that_names_the_job(around: Surroundings) -> None:
+    ended = around.run()
+
+    assert {record["artifact_prefix"] for record in ended.records} == {around.job}
+    assert "printed by a library" in ended.messages
+    assert any("a warning of NiMARE" in message for message in ended.messages)
+
+
+def test_a_key_is_used_deleted_and_never_written_anywhere(around: Surroundings) -> None:
+    around.send_key()
+
+    ended = around.run()
+
+    assert "publishing with <key>" in ended.messages
+    assert KEY not in ended.text
+    assert KEY not in json.dumps(around.metadata())
+    assert around.keys_left() == 0
+
+
+def test_no_upload_leaves_artifacts_and_publishes_nothing(around: Surroundings) -> None:
+    ended = around.run(NO_UPLOAD="true")
+
+    assert ended.exit_code == 0
+    assert "workflow.published" not in ended.messages
+    assert around.metadata()["result_url"] is None
+
+
+def test_an_analysis_that_cannot_run_says_why_and_exits_with_1(around: Surroundings) -> None:
+    around.send_key()
+
+    ended = around.run("specification")
+
+    assert ended.exit_code == 1
+    (failed,) = [record for record in ended.records if record["message"] == "workflow.failed"]
+    assert failed["error"] == "The estimator Foo does not exist."
+    assert around.metadata()["error"] == "The estimator Foo does not exist."
+    assert around.keys_left() == 0
+
+
+def test_an_error_that_nobody_foresaw_is_logged_with_its_traceback_and_without_keys(around: Surroundings) -> None:
+    around.send_key()
+
+    ended = around.run("unforeseen")
+
+    assert ended.exit_code == 1
+    assert "RuntimeError: broken with <key>" in around.metadata()["error"]
+    assert any("Traceback" in record.get("exception", "") for record in ended.records)
+    assert KEY not in ended.text
+
+
+def test_artifacts_are_safe_when_compose_refuses_and_the_next_attempt_only_publishes(around: Surroundings) -> None:
+    around.send_key()
+
+    first = around.run("compose")
+
+    assert first.exit_code == 75
+    assert "503" in around.metadata()["error"]
+    assert set(around.objects()) == {"metadata.json", "report.html", "z.nii.gz"}
+    assert around.keys_left() == 1
+
+    # an attempt that computed again would fail
+    second = around.run("specification", ATTEMPT="2")
+
+    assert second.exit_code == 0, second.text
+    assert "error" not in around.metadata()
+    assert around.metadata()["result_url"]
+    assert around.keys_left() == 0
+
+
+@pytest.mark.parametrize("behaviour", ["sleep", "busy"])
+def test_a_task_that_is_told_to_stop_uploads_what_it_has_and_exits_with_75(
+    around: Surroundings, behaviour: str
+) -> None:
+    around.send_key()
+    process = around.start(behaviour)
+    assert process.stdout is not None
+    read = ""
+    while '"ready"' not in read:
+        read += process.stdout.readline()
+
+    process.terminate()
+    ended = around.end_of(process, before=read)
+
+    assert ended.exit_code == 75
+    assert "workflow.interrupted" in ended.messages
+    assert set(around.objects()) == {"metadata.json", "z.nii.gz"}
+    assert "told to stop" in around.metadata()["error"]
+    assert around.keys_left() == 1
+
+
+def test_a_task_whose_time_is_over_says_so_and_is_not_tried_again(around: Surroundings) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=1000)
+
+    ended = around.run("sleep", JOB_STARTED=f'"{started.isoformat()}"', JOB_TIMEOUT_SECONDS="1000")
+
+    assert ended.exit_code == 1
+    assert "did not finish in the time" in around.metadata()["error"]
+
+
+def test_progress_is_kept_in_an_object_while_the_task_runs(around: Surroundings) -> None:
+    process = around.start("sleep")
+    key = f"{PREFIX}/.progress/{around.job}.json"
+    s3 = around.aws.client("s3")
+    deadline = time.monotonic() + 30
+    while not s3.list_objects_v2(Bucket=BUCKET, Prefix=key).get("KeyCount"):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+    record = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    process.terminate()
+    around.end_of(process)
+
+    assert record["stage"] in ("fetch", "correct")
+    assert record["updated"]
+
+
+@pytest.mark.parametrize("name", ["META_ANALYSIS_ID", "RESULTS_BUCKET", "ARTIFACT_PREFIX"])
+def test_a_variable_that_is_missing_is_named(around: Surroundings, name: str) -> None:
+    ended = around.run(**{name: ""})
+
+    assert ended.exit_code == 1
+    assert name in ended.records[-1]["error"]
+
+
+def test_a_bucket_that_does_not_exist_is_not_tried_again(around: Surroundings) -> None:
+    ended = around.run(RESULTS_BUCKET="no-such-bucket")
+
+    assert ended.exit_code == 1
+    assert "NoSuchBucket" in ended.text
+
+
+def test_aws_that_does_not_answer_is_tried_again(around: Surroundings) -> None:
+    unreachable = "http://127.0.0.1:9"
+
+    ended = around.run(AWS_ENDPOINT_URL=unreachable, AWS_MAX_ATTEMPTS="1")
+
+    assert ended.exit_code == 75
