@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_runner.analysis.engine.grid import padded_grid
-from compose_runner.analysis.engine.labels import add_logs, chi2_maxima, difference_and_tails
+from compose_runner.analysis.engine.labels import add_logs, chi2_maxima, count_tails, group_difference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_BYTES = 8 * 2**20
+WIDTH = 8
 
 
 class LabelOrders:
@@ -137,6 +138,51 @@ class _Chi2Worker:
         )  # fmt: skip
 
 
+class VectorRows:
+    """A sparse matrix of logarithms whose rows can be added eight voxels at a time.
+
+    The voxels that a study reaches come in runs, because neighbours along the last axis are neighbours in the mask.
+    Every run is cut into pieces of eight voxels, the last one filled up with zeros, which change no sum.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_matrix
+        Modelled activation of studies.
+
+    Attributes
+    ----------
+    pieces : ndarray of int64
+        Row ``r`` has the pieces ``pieces[r]`` to ``pieces[r + 1]``.
+    at : ndarray of int32
+        First voxel of each piece.
+    logs : ndarray of float32
+        ``log(1 - value)``, eight to a piece. NumPy's logarithm in single precision, as in NiMARE's own step.
+    """
+
+    def __init__(self, matrix: Any) -> None:
+        indices = matrix.indices.astype(np.int64)
+        starts = np.ones(len(indices), dtype=bool)
+        starts[1:] = np.diff(indices) != 1
+        starts[matrix.indptr[:-1][np.diff(matrix.indptr) > 0]] = True
+        first = np.flatnonzero(starts)
+        run = np.cumsum(starts) - 1
+        place = np.arange(len(indices)) - first[run]
+        pieces_before = np.concatenate(([0], np.cumsum(-(-np.diff(np.append(first, len(indices))) // WIDTH))))
+        piece = pieces_before[run] + place // WIDTH
+        n_pieces = int(pieces_before[-1])
+        self.at = np.zeros(n_pieces, dtype=np.int32)
+        heads = place % WIDTH == 0
+        self.at[piece[heads]] = indices[heads]
+        self.logs = np.zeros(n_pieces * WIDTH, dtype=np.float32)
+        self.logs[piece * WIDTH + place % WIDTH] = np.log1p(-matrix.data)
+        self.pieces = np.append(piece, n_pieces)[matrix.indptr].astype(np.int64)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """The attributes, in the order in which the compiled step takes them."""
+        return self.pieces, self.at, self.logs
+
+
 class SubtractionPermutations:
     """Label permutations of ALESubtraction: the largest absolute difference of each, and counts of the tails.
 
@@ -174,21 +220,21 @@ class SubtractionPermutations:
     ) -> None:
         self.orders, self.n_iters, self.differences = orders, n_iters, differences
         self.n_voxels = first.shape[1]
-        # NumPy's logarithm in single precision and NumPy's exponential below, as in NiMARE's own step: a permutation
-        # that puts a voxel's studies where they were must give the observed value again, to the last bit.
-        self.matrices = [
-            part
-            for matrix in (first, second)
-            for part in (matrix.indptr.astype(np.int64), matrix.indices, np.log1p(-matrix.data))
-        ]
+        self.matrices = [*VectorRows(first).arrays, *VectorRows(second).arrays]
+        self.observed = None if observed is None else observed.astype(np.float64)
         everywhere = np.ones(self.n_voxels, dtype=bool)
-        self.count_tails = observed is not None
-        self.observed = np.zeros(1) if observed is None else observed.astype(np.float64)
         self.upper = everywhere if upper is None else upper
         self.lower = everywhere if lower is None else lower
         # What is not summed cannot be kept: with every difference on disk, nothing is resumed.
         named = seed if differences is None else ""
-        self.name = digest(named, *self.matrices, self.observed, self.upper, self.lower, [orders.n_first, n_iters])
+        self.name = digest(
+            named,
+            *self.matrices,
+            [0] if observed is None else observed,
+            self.upper,
+            self.lower,
+            [orders.n_first, n_iters],
+        )
 
     def blocks(self, first: int, last: int) -> Iterator[tuple[int, Any, int]]:
         """Yield blocks of random orders."""
@@ -203,22 +249,29 @@ class SubtractionPermutations:
 class _SubtractionWorker:
     def __init__(self, permutations: SubtractionPermutations) -> None:
         self.permutations = permutations
-        n_counted = permutations.n_voxels if permutations.count_tails else 0
+        n_counted = 0 if permutations.observed is None else permutations.n_voxels
         self.sums = {name: np.zeros(n_counted, dtype=np.int64) for name in ("upper", "lower")}
-        self.first, self.second, self.rest = (np.zeros(permutations.n_voxels) for _ in range(3))
+        self.lanes = (np.int8(0),) * WIDTH
+        # The last piece of a row may reach beyond the last voxel.
+        self.first, self.second, self.rest = (np.zeros(permutations.n_voxels + WIDTH) for _ in range(3))
 
     def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
         """Compute some permutations of a block."""
         run = self.permutations
         number, orders = block
         n_first = run.orders.n_first
+        upper, lower = self.sums["upper"], self.sums["lower"]
         for at in range(start, stop):
             for members, sums in ((orders[at, :n_first], self.first), (orders[at, n_first:], self.second)):
-                add_logs(members, n_first, *run.matrices, sums, self.rest)
+                add_logs(members, n_first, *run.matrices, sums, self.rest, self.lanes)
+                # NumPy's exponential, as in NiMARE's own step: a permutation that leaves a voxel's studies where they
+                # were must give the observed value again, to the last bit.
                 np.exp(sums, out=sums)
-            rows[at, 0] = difference_and_tails(
-                self.first, self.second, run.observed, run.upper, run.lower, run.count_tails, self.sums["upper"],
-                self.sums["lower"],
-            )  # fmt: skip
+            rows[at, 0] = group_difference(self.first, self.second)
+            difference = self.first[: run.n_voxels]
+            if run.observed is not None:
+                count_tails(difference, run.observed, upper, lower)
             if run.differences is not None:
-                run.differences[number + at] = self.first
+                run.differences[number + at] = difference
+        upper *= run.upper[: len(upper)]
+        lower *= run.lower[: len(lower)]

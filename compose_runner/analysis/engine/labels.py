@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from compose_runner.analysis.engine.clusters import largest_clusters
+from compose_runner.analysis.engine.lanes import add_widened
 
 
 @njit(nogil=True, cache=True)
@@ -41,7 +42,7 @@ def uniformity_table(counts, n, table):
 
 @njit(nogil=True, cache=True)
 def association(a, b, n_a, n_b):
-    """Two-way chi-squared of ``a`` active studies of ``n_a`` against ``b`` of ``n_b``, operation by operation NiMARE's."""
+    """Two-way chi-squared: ``a`` active studies of ``n_a``, ``b`` of ``n_b``; operation by operation NiMARE's."""
     total = n_a + n_b
     active = a + b
     difference = a * n_b - b * n_a
@@ -102,41 +103,41 @@ def chi2_maxima(
 
 
 @njit(nogil=True, cache=True)
-def add_logs(rows, n_first, indptr1, indices1, logs1, indptr2, indices2, logs2, sums, rest):
-    """``sums`` becomes the sum of ``log(1 - value)`` over these rows of two stacked matrices.
+def add_logs(rows, n_first, pieces1, at1, logs1, pieces2, at2, logs2, sums, rest, lanes):
+    """``sums`` becomes the sum of ``log(1 - value)`` over these rows of two stacked matrices of :class:`VectorRows`.
 
     The rows of each matrix are summed by themselves first, as NiMARE does: sums of floats depend on their order.
     """
+    w = len(lanes)
     sums[:] = 0.0
     rest[:] = 0.0
     for s in range(rows.shape[0]):
         row = rows[s]
         if row < n_first:
-            for t in range(indptr1[row], indptr1[row + 1]):
-                sums[indices1[t]] += float(logs1[t])
+            for t in range(pieces1[row], pieces1[row + 1]):
+                add_widened(sums, at1[t], logs1, t * w, lanes)
         else:
-            for t in range(indptr2[row - n_first], indptr2[row - n_first + 1]):
-                rest[indices2[t]] += float(logs2[t])
+            for t in range(pieces2[row - n_first], pieces2[row - n_first + 1]):
+                add_widened(rest, at2[t], logs2, t * w, lanes)
     for v in range(sums.shape[0]):
         sums[v] += rest[v]
 
 
-@njit(nogil=True, cache=True)
-def difference_and_tails(first_exp, second_exp, observed, in_upper, in_lower, count_tails, upper, lower):
-    """Turn two groups' exponentials into the difference of their statistics, and count what is as extreme.
-
-    ``first_exp`` becomes the difference. Returns the largest absolute difference.
-    """
+# No value here is NaN, which lets the compiler search for the largest one with vectors; nothing else is relaxed.
+@njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def group_difference(first_exp, second_exp):
+    """``first_exp`` becomes the difference of two groups' statistics; return the largest absolute one."""
     highest = 0.0
     for v in range(first_exp.shape[0]):
         difference = (1.0 - first_exp[v]) - (1.0 - second_exp[v])
         first_exp[v] = difference
-        if abs(difference) > highest:
-            highest = abs(difference)
-    if count_tails:
-        for v in range(first_exp.shape[0]):
-            if in_upper[v] and first_exp[v] >= observed[v]:
-                upper[v] += 1
-            if in_lower[v] and first_exp[v] <= observed[v]:
-                lower[v] += 1
+        highest = max(highest, abs(difference))
     return highest
+
+
+@njit(nogil=True, cache=True)
+def count_tails(difference, observed, upper, lower):
+    """Count the voxels' differences that are at least, and at most, the observed one."""
+    for v in range(observed.shape[0]):
+        upper[v] += difference[v] >= observed[v]
+        lower[v] += difference[v] <= observed[v]

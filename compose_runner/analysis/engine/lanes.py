@@ -237,3 +237,18 @@ def any_reaches(typingctx, total, o, bias, k, limit, lanes):
         return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
     return types.boolean(total, types.intp, bias, types.intp, limit, lanes), generate
+
+
+@intrinsic
+def add_widened(typingctx, target, o, source, k, lanes):
+    """``target[o:o+n] += source[k:k+n]``, single precision added in double precision."""
+
+    def generate(context, builder, signature, args):
+        rows = _Rows(context, builder, len(signature.args[4]))
+        wide = ir.VectorType(ir.DoubleType(), rows.n_lanes)
+        value = builder.fpext(rows.load(signature.args[2], args[2], args[3]), wide)
+        out = builder.fadd(rows.load(signature.args[0], args[0], args[1]), value)
+        rows.store(out, signature.args[0], args[0], args[1])
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, lanes), generate
