@@ -204,8 +204,12 @@ class ComposeStandIn:
 
     def fail(self, method: str, place: str, *answers: Answer, host: str | None = None) -> None:
         """Give these answers, one per request, before the ordinary ones."""
+        self.fail_path(method, self._path(place, host), *answers)
+
+    def fail_path(self, method: str, path: str, *answers: Answer) -> None:
+        """As :meth:`fail`, for what :meth:`put_file` serves."""
         with self._lock:
-            self._planned.setdefault((method, self._path(place, host)), deque()).extend(answers)
+            self._planned.setdefault((method, path.strip("/")), deque()).extend(answers)
 
     def asked(self, method: str = "GET") -> Counter[str]:
         """How often each place was asked for, such as ``neurostore.org/api/studysets/def``."""

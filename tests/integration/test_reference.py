@@ -1,0 +1,253 @@
+"""Reference studysets: where they come from, how they are kept, and that the user's own studies are not in them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compose_runner.analysis.reference import (
+    CACHE_DIR_VARIABLE,
+    cache_directory,
+    fetch_reference,
+    load_reference,
+)
+from compose_runner.environments import (
+    REFERENCE_STUDYSETS_URL,
+    Environment,
+    environment_named,
+    reference_studysets,
+)
+from compose_runner.errors import (
+    DocumentMalformedError,
+    DocumentMissingError,
+    ServiceUnavailableError,
+    SpecificationError,
+)
+from tests import synthetic
+from tests.compose_stand_in import Answer, ComposeStandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DATABASE = synthetic.random_studyset(n_studies=3, analyses_per_study=1, foci_per_analysis=2)
+STUDY_IDS = [study["id"] for study in DATABASE["studies"]]
+STATIC = gzip.compress(json.dumps(DATABASE).encode())
+NIGHTLY = "neurostore.org/api/neurostore-studyset-releases/nightly/download"
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ComposeStandIn]:
+    with ComposeStandIn() as server:
+        monkeypatch.setenv(REFERENCE_STUDYSETS_URL, f"{server.address}/raw")
+        server.put_file("raw/main/neurosynth.json.gz", STATIC)
+        yield server
+
+
+@pytest.fixture
+def production(service: ComposeStandIn) -> Environment:
+    return service.environment()
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A release of parquet tables as the store serves it."""
+    from nimare.nimads import Studyset
+
+    folder = tmp_path_factory.mktemp("release") / "neurostore-studyset-nightly"
+    Studyset(DATABASE, target=None).to_parquet(folder)
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(folder, arcname=folder.name)
+    return content.getvalue()
+
+
+def archive_of(**files: bytes) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        for name, inner in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(inner)
+            archive.addfile(member, io.BytesIO(inner))
+    return content.getvalue()
+
+
+def test_addresses_are_those_of_the_contract() -> None:
+    production = reference_studysets(environment_named("production", {}), {})
+    staging = reference_studysets(environment_named("staging", {}), {})
+    base = "https://github.com/neurostuff/neurostore_database/raw"
+    assert production == {
+        "neurosynth": f"{base}/main/neurosynth.json.gz",
+        "neuroquery": f"{base}/main/neuroquery.json.gz",
+        "neurostore": "https://neurostore.org/api/neurostore-studyset-releases/nightly/download",
+    }
+    assert staging["neurostore_small"] == f"{base}/staging/neurostore_small.json.gz"
+    assert staging["neurostore"].startswith("https://staging.neurostore.xyz/api/")
+
+
+def test_the_users_own_studies_are_left_out_of_a_static_one(production: Environment, tmp_path: Path) -> None:
+    studyset = load_reference("neurosynth", production, {STUDY_IDS[1]}, cache_dir=tmp_path)
+    assert sorted(studyset.study_ids) == [STUDY_IDS[0], STUDY_IDS[2]]
+    assert set(studyset.coordinates["space"]) == {"mni152_2mm"}
+
+
+def test_the_users_own_studies_are_left_out_of_a_release(
+    service: ComposeStandIn, production: Environment, tmp_path: Path, release: bytes
+) -> None:
+    service.put_file(NIGHTLY, release)
+    studyset = load_reference("neurostore", production, {STUDY_IDS[1]}, cache_dir=tmp_path)
+    assert sorted(studyset.study_ids) == [STUDY_IDS[0], STUDY_IDS[2]]
+    assert len(studyset.coordinates) == 4
+    assert set(studyset.coordinates["space"]) == {"mni152_2mm"}
+
+
+def test_a_second_use_asks_whether_it_changed_and_downloads_nothing(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    first = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    second = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    assert first == second
+    assert [request.headers.get("if-none-match") is None for request in service.requests] == [True, False]
+
+
+def test_a_new_version_replaces_the_old_one(service: ComposeStandIn, production: Environment, tmp_path: Path) -> None:
+    old = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    newer = gzip.compress(json.dumps({**DATABASE, "studies": DATABASE["studies"][:1]}).encode())
+    service.put_file("raw/main/neurosynth.json.gz", newer)
+    new = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    assert new.sha256 != old.sha256
+    assert new.path.read_bytes() == newer
+
+
+def test_progress_counts_to_the_last_byte(production: Environment, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    fetch_reference("neurosynth", production, cache_dir=tmp_path, progress=lambda *step: seen.append(step))
+    assert seen[-1] == (len(STATIC), len(STATIC))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_an_interrupted_download_is_begun_again(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(body=STATIC, cut_at=100))
+    reference = fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=1)
+    assert reference.path.read_bytes() == STATIC
+
+
+def test_a_download_that_never_completes_leaves_the_cache_as_it_was(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    known = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    service.put_file("raw/main/neurosynth.json.gz", STATIC + b"more")
+    service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(body=STATIC, cut_at=100))
+    again = fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=0)
+    assert again == known
+    assert known.path.read_bytes() == STATIC
+    assert not list(known.path.parent.glob(".partial-*"))
+
+
+def test_what_a_killed_process_left_is_removed(production: Environment, tmp_path: Path) -> None:
+    folder = fetch_reference("neurosynth", production, cache_dir=tmp_path).path.parent
+    (folder / ".partial-abc").write_bytes(b"half")
+    fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    assert not list(folder.glob(".partial-*"))
+
+
+def test_a_file_that_is_not_the_recorded_one_is_downloaded_again(production: Environment, tmp_path: Path) -> None:
+    reference = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    reference.path.write_bytes(STATIC[:50])
+    assert fetch_reference("neurosynth", production, cache_dir=tmp_path).path.read_bytes() == STATIC
+
+
+def test_of_two_at_the_same_time_one_downloads(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    start = threading.Barrier(3)
+    found = []
+
+    def fetch() -> None:
+        start.wait()
+        found.append(fetch_reference("neurosynth", production, cache_dir=tmp_path))
+
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert sorted("if-none-match" in request.headers for request in service.requests) == [False, True]
+
+
+def test_a_cached_copy_serves_when_the_service_is_out_of_reach(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    known = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(503))
+    assert fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=0) == known
+
+
+def test_without_a_copy_a_service_out_of_reach_is_tried_later(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(503))
+    with pytest.raises(ServiceUnavailableError, match="neurosynth"):
+        fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=0)
+
+
+def test_an_unknown_name_lists_those_that_there_are(production: Environment, tmp_path: Path) -> None:
+    with pytest.raises(SpecificationError, match=r"'neurovault'.*neurosynth, neuroquery, neurostore"):
+        load_reference("neurovault", production, cache_dir=tmp_path)
+
+
+def test_one_that_is_not_served_is_named(production: Environment, tmp_path: Path) -> None:
+    with pytest.raises(DocumentMissingError, match=r"neuroquery.*404"):
+        load_reference("neuroquery", production, cache_dir=tmp_path)
+
+
+def test_a_page_instead_of_the_file_is_refused_and_not_kept(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    service.put_file("raw/main/neurosynth.json.gz", b"<html>not today</html>")
+    with pytest.raises(DocumentMalformedError, match="neurosynth"):
+        load_reference("neurosynth", production, cache_dir=tmp_path)
+    service.put_file("raw/main/neurosynth.json.gz", STATIC)
+    assert len(load_reference("neurosynth", production, cache_dir=tmp_path).study_ids) == 3
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"no json"), gzip.compress(b"{}"), STATIC[:200]])
+def test_a_static_one_with_other_content_is_an_error(
+    service: ComposeStandIn, production: Environment, tmp_path: Path, content: bytes
+) -> None:
+    service.put_file("raw/main/neurosynth.json.gz", content)
+    with pytest.raises(DocumentMalformedError, match="neurosynth"):
+        load_reference("neurosynth", production, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"no archive"),
+        archive_of(other=b"x"),
+        archive_of(**{"release/studyset.json": b"{}"}),
+        archive_of(**{"../outside.txt": b"x"}),
+    ],
+)
+def test_a_release_with_other_content_is_an_error(
+    service: ComposeStandIn, production: Environment, tmp_path: Path, content: bytes
+) -> None:
+    service.put_file(NIGHTLY, content)
+    with pytest.raises(DocumentMalformedError, match="neurostore"):
+        load_reference("neurostore", production, cache_dir=tmp_path)
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_the_cache_directory_can_be_chosen(tmp_path: Path) -> None:
+    assert cache_directory({CACHE_DIR_VARIABLE: str(tmp_path)}) == tmp_path
+    assert "compose-runner" in cache_directory({}).parts
