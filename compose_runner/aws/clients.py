@@ -7,6 +7,7 @@ error for a service that does not exist.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from functools import cache
@@ -31,6 +32,9 @@ _CONFIG: dict[str, Any] = {
     "read_timeout": 8,
     "retries": {"total_max_attempts": 3, "mode": "standard"},
 }
+
+# at DEBUG botocore logs the bodies of requests, keys among them, and Lambda can set that level for a whole function
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 AwsError = (ClientError, BotoCoreError)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compose_runner import observability
-from compose_runner.contract import LogEvent, LogsReply
+from compose_runner.contract import MAX_EPOCH_MS, LogEvent, LogsReply
 from compose_runner.jobs.errors import RequestError
 from compose_runner.jobs.ports import Window
 from compose_runner.log_events import ARTIFACT_PREFIX
@@ -161,7 +161,7 @@ def _window_of(item: Any) -> Window:
         raise RequestError(_BAD_TOKEN)
     start, end, token = item
     for bound in (start, end):
-        if not (bound is None or (type(bound) is int and bound >= 0)):
+        if not (bound is None or (type(bound) is int and 0 <= bound <= MAX_EPOCH_MS)):
             raise RequestError(_BAD_TOKEN)
     if not (token is None or (isinstance(token, str) and token)):
         raise RequestError(_BAD_TOKEN)
