@@ -1,0 +1,34 @@
+# What leads from a clone to a service on AWS. `make deploy` is all; the rest are its steps.
+SAM_VERSION := 1.170.0
+CHECKOV_VERSION := 3.3.30
+# each in an environment of its own: their pins exclude one another and ours
+SAM_VENV := .make/sam
+CHECKOV_VENV := .make/checkov
+SAM := PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" $(SAM_VENV)/bin/sam
+STAGE ?= default
+# FLAGS=--no-cached builds from nothing
+FLAGS ?=
+
+.PHONY: build lint-template image deploy
+
+$(SAM_VENV)/.ready: deploy.mk
+	@scripts/tool_environment.sh "$(PYTHON)" $(SAM_VENV) aws-sam-cli==$(SAM_VERSION) awslambdaric boto3
+	@touch $@
+
+$(CHECKOV_VENV)/.ready: deploy.mk
+	@scripts/tool_environment.sh "$(PYTHON)" $(CHECKOV_VENV) checkov==$(CHECKOV_VERSION)
+	@touch $@
+
+build: $(SAM_VENV)/.ready ## build the functions and their layers (sam build)
+	$(SAM) build --config-env $(STAGE) $(FLAGS)
+
+lint-template: $(SAM_VENV)/.ready $(CHECKOV_VENV)/.ready ## sam validate, cfn-lint and checkov on template.yaml
+	$(SAM) validate --lint --region us-east-1
+	$(SAM_VENV)/bin/cfn-lint --regions us-east-1 --template template.yaml
+	$(CHECKOV_VENV)/bin/checkov --file template.yaml --framework cloudformation --quiet --compact --skip-download
+
+image: $(READY) ## build the task's image, push it to ECR, print its digest
+	@$(PY) scripts/task_image.py
+
+deploy: $(READY) build ## from a clone to printed URLs; STAGE=dev or prod, GUIDED=1 asks
+	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" $(PY) scripts/deploy.py --stage $(STAGE) $(if $(GUIDED),--guided)
