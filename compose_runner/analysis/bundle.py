@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import zlib
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from compose_runner.environments import Environment
+
+log = logging.getLogger(__name__)
 
 _PARTS = ("studyset", "annotation", "specification")
 _ABOUT = "meta_analysis"
@@ -156,6 +159,11 @@ def fetch_bundle(
         tried = ", ".join(reader.refused) or "no other address is given"
         raise DocumentMissingError(
             f"{lacking} of {what}", address, f"neither NeuroStore nor a complete snapshot has it; tried {tried}"
+        )
+    if origin is Origin.SNAPSHOT:
+        log.warning(
+            "NeuroStore does not have the %s; both documents are snapshots that Compose kept.",
+            " and the ".join(entity.value for entity in Entity if entity not in live),
         )
     studyset, annotation = found[Entity.STUDYSET], found[Entity.ANNOTATION]
     return Bundle(

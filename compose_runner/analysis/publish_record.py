@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from compose_runner.analysis.result_directory import write_whole
+from compose_runner.analysis.result_directory import PUBLISH_RECORD, write_whole
 from compose_runner.errors import PublishError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECORD_FILENAME = "publish.json"
+RECORD_FILENAME = PUBLISH_RECORD
 BUNDLE_FILENAME = "bundle.json.gz"
 
 
