@@ -1,0 +1,106 @@
+"""What status tells, with the engine and the bucket in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compose_runner.jobs.errors import CancelForbiddenError, EngineError, JobMissingError, RequestError
+from compose_runner.jobs.ports import Execution
+from compose_runner.jobs.status import JobStatus
+from tests.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemory
+
+PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "updated": "2026-06-01T10:00:00Z"}
+
+
+def status_of(word: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    stopped = None if word in ("RUNNING", "PENDING_REDRIVE") else STARTED
+    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", word, STARTED, stopped, **fields)})
+    jobs = JobStatus(executions, ArtifactsInMemory(documents or {}), "results")
+    return jobs.status("id-of-job").model_dump(mode="json", exclude_unset=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("RUNNING", "RUNNING"),
+        ("PENDING_REDRIVE", "RUNNING"),
+        ("SUCCEEDED", "SUCCEEDED"),
+        ("FAILED", "FAILED"),
+        ("TIMED_OUT", "FAILED"),
+        ("ABORTED", "FAILED"),
+        ("A_WORD_OF_THE_FUTURE", "FAILED"),
+    ],
+)
+def test_clients_see_three_words_and_the_engines_own_beside_them(word: str, told: str) -> None:
+    reply = status_of(word)
+
+    assert (reply["status"], reply["execution_status"]) == (told, word)
+
+
+def test_progress_is_told_while_a_job_runs_and_not_afterwards() -> None:
+    documents = {"results/.progress/job.json": PROGRESS}
+
+    assert status_of("RUNNING", documents)["progress"]["percent"] == 25.0
+    assert "progress" not in status_of("SUCCEEDED", documents)
+
+
+@pytest.mark.parametrize("found", [{"stage": "unknown"}, EngineError("cannot be read", "AccessDenied")])
+def test_progress_that_cannot_be_read_costs_only_itself(found: Any) -> None:
+    reply = status_of("RUNNING", {"results/.progress/job.json": found})
+
+    assert reply["status"] == "RUNNING"
+    assert "progress" not in reply
+
+
+def test_artifacts_are_looked_for_where_the_job_was_told_to_leave_them() -> None:
+    reply = status_of(
+        "SUCCEEDED",
+        {"elsewhere/job/metadata.json": {"result_url": "x"}},
+        input='{"results": {"bucket": "b", "prefix": "elsewhere"}}',
+    )
+
+    assert reply["result"] == {"result_url": "x"}
+
+
+@pytest.mark.parametrize(
+    ("output", "told"), [(None, {}), ('{"a": 1}', {"a": 1}), ("[1]", {"raw_output": [1]}), ("x", {"raw_output": "x"})]
+)
+def test_the_output_is_always_an_object(output: str | None, told: dict[str, Any]) -> None:
+    assert status_of("SUCCEEDED", output=output)["output"] == told
+
+
+def test_a_failed_job_tells_the_engines_account_as_well() -> None:
+    reply = status_of("FAILED", error="BudgetExceeded", cause="The monthly budget is spent.")
+
+    assert reply["error"] == "The monthly budget is spent."
+    assert (reply["error_name"], reply["cause"]) == ("BudgetExceeded", "The monthly budget is spent.")
+
+
+def test_a_job_that_does_not_exist_and_an_id_of_another_kind_are_told_apart() -> None:
+    jobs = JobStatus(ExecutionsInMemory(), ArtifactsInMemory(), "results")
+
+    with pytest.raises(JobMissingError):
+        jobs.status("id-of-job")
+    with pytest.raises(RequestError):
+        jobs.status("something")
+
+
+def test_a_client_stops_a_job_only_where_that_is_allowed() -> None:
+    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "RUNNING", STARTED)})
+    with pytest.raises(CancelForbiddenError):
+        JobStatus(executions, ArtifactsInMemory(), "results").cancel("id-of-job")
+
+    reply = JobStatus(executions, ArtifactsInMemory(), "results", allow_cancel=True).cancel("id-of-job")
+
+    assert (reply.status, reply.execution_status) == ("FAILED", "ABORTED")
+    assert "A client stopped it." in (reply.error or "")
+
+
+def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
+    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "SUCCEEDED", STARTED, STARTED)})
+
+    reply = JobStatus(executions, ArtifactsInMemory(), "results", allow_cancel=True).cancel("id-of-job")
+
+    assert reply.status == "SUCCEEDED"
