@@ -8,18 +8,14 @@ looked at.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from compose_runner.analysis.downloads import download
-from compose_runner.errors import DocumentMissingError
+from compose_runner.analysis.map_files import SUFFIXES, MapFiles, local_file, path_in
 
 if TYPE_CHECKING:
     import os
@@ -50,8 +46,6 @@ _KINDS = {
 # of several maps of one kind, a univariate beta is the cleaner estimate of one contrast
 _LESS_WANTED = frozenset({"multivariate-beta map", "m"})
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_SUFFIXES = (".nii.gz", ".nii")
 _THREADS = 8
 
 
@@ -120,9 +114,9 @@ def map_kind(value_type: object) -> str | None:
 def map_source(image: dict[str, Any]) -> str | None:
     """Address or path of an image's map; None when neither of its two locations can be one."""
     for location in (image.get("filename"), image.get("url")):
-        if not isinstance(location, str) or not _path_in(location).lower().endswith(_SUFFIXES):
+        if not isinstance(location, str) or not path_in(location).lower().endswith(SUFFIXES):
             continue
-        if urlsplit(location).scheme in ("http", "https") or _local_file(location) is not None:
+        if urlsplit(location).scheme in ("http", "https") or local_file(location) is not None:
             return location
     return None
 
@@ -164,7 +158,7 @@ def stage_images(
     folder = Path(directory).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
     tasks = _choices(studyset, only)
-    files = _MapFiles(folder, attempts)
+    files = MapFiles(folder, attempts)
     done = 0
     lock = threading.Lock()
 
@@ -243,7 +237,7 @@ def _choices(studyset: dict[str, Any], only: Collection[str] | None) -> list[lis
     return [sorted(group, key=_Candidate.rank) for group in groups.values()]
 
 
-def _settle(choice: list[_Candidate], files: _MapFiles) -> None:
+def _settle(choice: list[_Candidate], files: MapFiles) -> None:
     """Use the first map of a group that is one."""
     chosen: _Candidate | None = None
     for candidate in choice:
@@ -256,102 +250,6 @@ def _settle(choice: list[_Candidate], files: _MapFiles) -> None:
         else:
             candidate.path, candidate.reason = files.get(candidate.source, candidate.image_id)
             chosen = candidate if candidate.path is not None else None
-
-
-class _MapFiles:
-    """Files by source: each is fetched and looked at once, even when several analyses refer to it."""
-
-    def __init__(self, folder: Path, attempts: int) -> None:
-        self._folder = folder
-        self._attempts = attempts
-        self._known: dict[str, tuple[Path | None, str]] = {}
-        self._locks: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
-
-    def get(self, source: str, image_id: str) -> tuple[Path | None, str]:
-        """Give a map's file; or None, and why it is not one."""
-        with self._lock:
-            lock = self._locks.setdefault(source, threading.Lock())
-        with lock:
-            if source not in self._known:
-                self._known[source] = self._fetch(source, image_id)
-            return self._known[source]
-
-    def _fetch(self, source: str, image_id: str) -> tuple[Path | None, str]:
-        digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        stem = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(_path_in(source)).name.split(".nii")[0])[:60]
-        stem = f"{stem or 'map'}-{digest}"
-        for suffix in _SUFFIXES:
-            earlier = self._folder / f"{stem}{suffix}"
-            if earlier.is_file():
-                return earlier, ""
-        # a later run finds a file by its name, which it gets when it has been looked at
-        unchecked = [self._folder / f".unchecked-{stem}{suffix}" for suffix in ("", *_SUFFIXES)]
-        raw = unchecked[0]
-        local = _local_file(source)
-        try:
-            if local is not None:
-                # copied, since NiMARE resolves paths against the one directory that all maps share
-                shutil.copyfile(local, raw)
-            else:
-                download(source, f"map {image_id or source}", raw, attempts=self._attempts)
-            suffix = ".nii.gz" if _starts_with(raw, _GZIP_MAGIC) else ".nii"
-            named = raw.with_name(f"{raw.name}{suffix}")  # nibabel goes by the name
-            raw.replace(named)
-            reason = _why_no_map(named)
-            return (None, reason) if reason else (named.replace(self._folder / f"{stem}{suffix}"), "")
-        except DocumentMissingError as error:
-            return None, f"it could not be fetched: {error.reason}"
-        finally:
-            for leftover in unchecked:
-                leftover.unlink(missing_ok=True)
-
-
-def _why_no_map(path: Path) -> str:
-    """Why a file is not a three-dimensional NIfTI image with a value somewhere; empty when it is one."""
-    import nibabel
-    import numpy as np
-
-    if not any(_starts_with(path, magic) for magic in (_GZIP_MAGIC, *_NIFTI_MAGICS)):
-        return "what came is not a NIfTI file but, it seems, a page about it"
-    try:
-        image = nibabel.load(path)
-        values = np.asanyarray(image.dataobj)
-    except Exception as error:  # nibabel, zlib and NumPy have many ways to say that a file is broken
-        return f"it cannot be read as NIfTI ({type(error).__name__})"
-    if values.ndim < 3 or any(extent != 1 for extent in values.shape[3:]):
-        return f"it is not one volume: its shape is {' × '.join(map(str, values.shape))}"
-    if not np.any(np.isfinite(values) & (values != 0)):
-        return "it has no finite value other than zero"
-    return ""
-
-
-# the length of the header, in both byte orders: NIfTI-1 has 348 bytes, NIfTI-2 has 540
-_NIFTI_MAGICS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
-
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(magic)) == magic
-
-
-def _path_in(location: str) -> str:
-    try:
-        return unquote(urlsplit(location).path)
-    except ValueError:
-        return ""
-
-
-def _local_file(location: str) -> Path | None:
-    """A file on this machine that a bundle from a disk refers to."""
-    scheme = urlsplit(location).scheme
-    if scheme in ("http", "https"):
-        return None
-    path = Path(_path_in(location) if scheme == "file" else location)
-    try:
-        return path if path.is_file() else None
-    except (OSError, ValueError):
-        return None
 
 
 def _with_files(studyset: dict[str, Any], used: dict[tuple[int, int, int], _Candidate]) -> dict[str, Any]:

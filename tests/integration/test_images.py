@@ -269,6 +269,18 @@ def test_maps_of_a_bundle_from_a_disk_are_copied(tmp_path: Path) -> None:
     assert all(one.path is not None and one.path.parent == tmp_path / "staged" for one in staged.maps)
 
 
+def test_a_map_on_a_disk_that_was_changed_is_copied_again(tmp_path: Path) -> None:
+    given = tmp_path / "z.nii.gz"
+    given.write_bytes(MAP)
+    document = with_images(image(str(given)))
+    stage_images(document, tmp_path / "staged")
+    changed = gzip.compress(nifti() + b"more", mtime=2)
+    given.write_bytes(changed)
+    (staged,) = stage_images(document, tmp_path / "staged").maps
+    assert staged.path is not None
+    assert staged.path.read_bytes() == changed
+
+
 def test_without_a_usable_map_the_reasons_are_told(neurovault: ComposeStandIn, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="have no images"):
         refuse_without_maps(stage_images(STUDYSET, tmp_path))
