@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # enough for a stable picture, and under a minute on two cores
 DEMO_ITERATIONS = 500
+_NAME = "21 studies of pain: ALE with Monte Carlo correction"
 _KEY_HEADER = "Compose-Upload-Key"
 _FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
 
@@ -80,7 +81,7 @@ class DemoCompose:
         return {
             f"meta-analyses/{demo.META_ANALYSIS_ID}": {
                 "id": demo.META_ANALYSIS_ID,
-                "name": "21 studies of pain: ALE with Monte Carlo correction",
+                "name": _NAME,
                 "specification": demo.specification(n_iterations),
                 "neurostore_studyset": {"id": demo.STUDYSET_ID},
                 "neurostore_annotation": {"id": demo.ANNOTATION_ID},
@@ -98,13 +99,15 @@ class DemoCompose:
         Parameters
         ----------
         method, path : str
-            The path without ``/api/``.
+            The path, without ``/api/`` at its beginning if it is one of the API.
         key : str
             The upload key that came with it.
         body : bytes
             The request's.
         """
         if method == "GET":
+            if path == f"/meta-analyses/{demo.META_ANALYSIS_ID}":  # the page that a person would see
+                return HTTPStatus.OK, {"name": _NAME, "uploaded": self.results}
             if path in self._documents:
                 return HTTPStatus.OK, self._documents[path]
             return HTTPStatus.NOT_FOUND, {"detail": f"this demonstration only knows {demo.META_ANALYSIS_ID}"}
@@ -142,7 +145,7 @@ def _handler_class(compose: DemoCompose) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            path = urlsplit(self.path).path.removeprefix("/api/").strip("/")
+            path = urlsplit(self.path).path.removeprefix("/api/")
             status, document = compose.answer(self.command, path, self.headers.get(_KEY_HEADER) or "", body)
             data = json.dumps(document).encode()
             self.send_response(status)

@@ -10,6 +10,7 @@ The rest of the embedded service and the tests of the state machine stand on it:
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import threading
@@ -130,6 +131,7 @@ class EmbeddedAws:
         self._environment = dict(environment or {})
         self._max_parallel_tasks = max_parallel_tasks
         self._port = port
+        self._moto_settings: Any = {}
         self._keeper: Keeper | None = None
         self._on_line = on_line
         self._server: ThreadedMotoServer | None = None
@@ -158,6 +160,7 @@ class EmbeddedAws:
             raise RuntimeError("an embedded AWS is running in this process already")
         try:
             moto_patches.install()
+            self._moto_settings = copy.deepcopy(default_user_config)
             default_user_config["stepfunctions"] = {"execute_state_machine": True}
             default_user_config["lambda"] = {"use_docker": False}
             default_user_config["iam"] = {"load_aws_managed_policies": False}
@@ -196,6 +199,9 @@ class EmbeddedAws:
             self._server._server.server_close()
         self._server = None
         moto_patches.attach(None)
+        moto_patches.uninstall()
+        default_user_config.clear()
+        default_user_config.update(self._moto_settings)
         _only_one.release()
 
     # -- use -----------------------------------------------------------------------------------------------------

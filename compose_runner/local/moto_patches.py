@@ -592,11 +592,19 @@ _install_lock = threading.Lock()
 
 
 def install() -> None:
-    """Apply every patch, once in a process."""
+    """Apply every patch that is not applied."""
     with _install_lock:
         for patch in PATCHES:
             if patch.name not in _originals:
                 _apply(patch)
+
+
+def uninstall() -> None:
+    """Give this process moto back as it was."""
+    with _install_lock:
+        for patch in PATCHES:
+            if patch.name in _originals:
+                _take_away(patch)
 
 
 def _apply(patch: Patch) -> None:
@@ -610,12 +618,16 @@ def _apply(patch: Patch) -> None:
 def without(name: str) -> Iterator[None]:
     """Take one patch away for a while: how a test learns whether moto still needs it."""
     patch = next(patch for patch in PATCHES if patch.name == name)
-    for attribute, value in _originals.pop(name).items():
-        if value is _ABSENT:
-            delattr(patch.owner, attribute)
-        else:
-            setattr(patch.owner, attribute, value)
+    _take_away(patch)
     try:
         yield
     finally:
         _apply(patch)
+
+
+def _take_away(patch: Patch) -> None:
+    for attribute, value in _originals.pop(patch.name).items():
+        if value is _ABSENT:
+            delattr(patch.owner, attribute)
+        else:
+            setattr(patch.owner, attribute, value)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
-from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from compose_runner.local.archive import FileBuffer, content_type_of
 from compose_runner.log_events import ARTIFACT_PREFIX
@@ -64,8 +65,13 @@ class Keeper:
     def forget_object(self, bucket: str, name: str) -> None:
         """Remove an object's file."""
         path = self.archive.file_of(name, self.results_prefix) if bucket == self.bucket else None
-        if path is not None:
-            path.unlink(missing_ok=True)
+        if path is None:
+            return
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds other objects
+            while path.parent != self.archive.artifacts:
+                path = path.parent
+                path.rmdir()
 
     def keep_execution(self, execution: Any) -> None:
         """Record how an execution is."""

@@ -36,8 +36,8 @@ DEFAULT_PORT = 8642
 TASK_COMMAND = "COMPOSE_RUNNER_TASK_COMMAND"
 # how long tasks may take to save what they have when the service stops
 STOP_SECONDS = 30.0
-# what differs from a deployment: the service belongs to whoever started it, so jobs may be cancelled; there is no image;
-# nothing is gained by long waits between attempts
+# what differs from a deployment: jobs may be cancelled, since the service belongs to whoever started it; there is no
+# image; and nothing is gained by long waits between attempts
 PARAMETERS = {
     "AllowCancel": "true",
     "RetrySeconds": "2",

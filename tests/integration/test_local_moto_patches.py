@@ -1,0 +1,322 @@
+"""Each change to moto is taken away in turn: a test that fails says that a newer moto needs the change no longer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("moto", reason="needs the local extra")
+
+from botocore.exceptions import ClientError
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
+
+from compose_runner.local import moto_patches
+from compose_runner.local.engine import EmbeddedAws, TaskFault
+from tests.integration.local_machines import TASK_COMMAND, machine, run_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class Bench:
+    """A running engine, what a task needs, and names that are used once."""
+
+    def __init__(self, aws: EmbeddedAws, folder: Path) -> None:
+        self.aws = aws
+        self.made = aws.create_fargate()
+        self.folder = folder
+        self._count = 0
+
+    def name(self) -> str:
+        self._count += 1
+        return f"run-{self._count}"
+
+    def run(self, what: str = "exit 0", **fields: object) -> dict[str, Any]:
+        return self.aws.execute(machine(Run=run_task(self.made, what, **fields)), name=self.name())
+
+    def start(self, definition: str) -> str:
+        name = self.name()
+        states = self.aws.client("stepfunctions")
+        arn = states.create_state_machine(name=name, definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
+        return str(states.start_execution(stateMachineArn=arn["stateMachineArn"], name=name)["executionArn"])
+
+    def start_waiting_task(self) -> str:
+        """Start an execution whose task waits until it is told to stop."""
+        mark = self.folder / self.name()
+        arn = self.start(machine(Run=run_task(self.made, f"wait {mark}")))
+        wait_until(mark.exists)
+        return arn
+
+    def launch(self, what: str = "exit 0") -> dict[str, Any]:
+        task: dict[str, Any] = self.aws.client("ecs").run_task(
+            cluster=self.made["cluster"],
+            taskDefinition=self.made["task"],
+            launchType="FARGATE",
+            networkConfiguration={
+                "awsvpcConfiguration": {
+                    "subnets": [self.made["subnet"]],
+                    "securityGroups": [self.made["security_group"]],
+                }
+            },
+            overrides={"containerOverrides": [{"name": "task", "environment": [{"name": "WHAT", "value": what}]}]},
+        )["tasks"][0]
+        return task
+
+    def end_tasks(self) -> None:
+        self.aws.stop_tasks("the test is over", 10)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    pause = threading.Event()
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it never happened")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with EmbeddedAws(TASK_COMMAND, max_parallel_tasks=4) as aws:
+        yield Bench(aws, tmp_path_factory.mktemp("marks"))
+
+
+def test_every_patch_has_a_test_here() -> None:
+    tested = {name for names in TESTED.values() for name in names}
+    assert tested == {patch.name for patch in moto_patches.PATCHES}
+
+
+def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
+    if moto_patches.PATCHES[0].name in moto_patches._originals:
+        pytest.skip("an engine of another test is running in this process")
+    before = [vars(patch.owner).get(name) for patch in moto_patches.PATCHES for name in patch.attributes]
+    moto_patches.install()
+    moto_patches.uninstall()
+    after = [vars(patch.owner).get(name) for patch in moto_patches.PATCHES for name in patch.attributes]
+    assert before == after
+
+
+def test_every_patch_gives_a_reason_and_a_version() -> None:
+    assert all(patch.reason and patch.moto for patch in moto_patches.PATCHES)
+
+
+@pytest.mark.parametrize("name", ["parameter case", "response case"])
+def test_a_task_cannot_be_launched(bench: Bench, name: str) -> None:
+    with moto_patches.without(name):
+        assert bench.run()["status"] == "FAILED"
+    bench.end_tasks()
+
+
+@pytest.mark.parametrize("name", ["no memory in the container", "interface without a name"])
+def test_a_task_cannot_be_placed(bench: Bench, name: str) -> None:
+    with moto_patches.without(name), pytest.raises(ClientError, match="500"):
+        bench.launch()
+
+
+def test_a_tasks_times_cannot_be_an_output(bench: Bench) -> None:
+    with moto_patches.without("times in answers"), pytest.raises((ClientError, TimeoutError)):
+        bench.run()
+
+
+def test_the_interpreter_does_not_know_every_service(bench: Bench) -> None:
+    state = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:cloudwatchlogs:describeLogGroups",
+        "Parameters": {},
+        "End": True,
+    }
+    assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "SUCCEEDED"
+    with moto_patches.without("service names"):
+        assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "FAILED"
+
+
+def test_the_interpreter_looks_for_another_server(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_PORT", "9")  # nobody listens there
+    with moto_patches.without("shared clients"):
+        assert bench.run()["status"] == "FAILED"
+
+
+def test_exit_codes_are_not_seen(bench: Bench) -> None:
+    with moto_patches.without("exit codes"):
+        assert bench.run("exit 1")["status"] == "SUCCEEDED"
+
+
+def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
+    with moto_patches.without("abandoned tasks"):
+        arn = bench.start_waiting_task()
+        (run,) = bench.aws.running_tasks
+        bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
+        bench.aws.wait_for(arn)
+        assert not run.finished.wait(1)
+    bench.end_tasks()
+
+
+def test_a_retry_ends_at_once(bench: Bench) -> None:
+    retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1.0}]
+    with moto_patches.without("token per attempt"):
+        ended = bench.run(f"once {bench.folder / 'retry'}", Retry=retry)
+    assert ended["status"] == "FAILED"
+    bench.end_tasks()
+
+
+def test_errors_of_the_launch_have_no_name(bench: Bench) -> None:
+    with moto_patches.without("errors of ECS"):
+        bench.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+        assert bench.run()["error"] == "States.Runtime"
+
+
+def test_capacity_providers_are_dropped(bench: Bench) -> None:
+    state = run_task(bench.made)
+    del state["Parameters"]["LaunchType"]  # type: ignore[attr-defined]
+    state["Parameters"]["CapacityProviderStrategy"] = [  # type: ignore[index]
+        {"CapacityProvider": "FARGATE", "Weight": 1}
+    ]
+    assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "SUCCEEDED"
+    with moto_patches.without("capacity providers"):
+        assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "FAILED"
+
+
+def test_looks_are_slow(bench: Bench) -> None:
+    assert bench.aws.endpoint
+    with moto_patches.without("quick looks"):
+        assert state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > moto_patches.PAUSE_SECONDS
+
+
+def test_a_launched_task_does_nothing(bench: Bench) -> None:
+    with moto_patches.without("containers run"):
+        bench.launch(f"wait {bench.folder / 'never'}")
+        assert bench.aws.running_tasks == []
+
+
+def test_a_stopped_task_goes_on(bench: Bench) -> None:
+    mark = bench.folder / "goes-on"
+    task = bench.launch(f"wait {mark}")
+    wait_until(mark.exists)
+    (run,) = bench.aws.running_tasks
+    with moto_patches.without("containers stop"):
+        bench.aws.client("ecs").stop_task(cluster=bench.made["cluster"], task=task["taskArn"])
+        assert not run.finished.wait(0.5)
+    bench.end_tasks()
+
+
+def test_a_task_that_runs_is_said_to_have_ended(bench: Bench) -> None:
+    mark = bench.folder / "runs"
+    task = bench.launch(f"wait {mark}")
+    wait_until(mark.exists)
+
+    def status() -> str:
+        tasks = bench.aws.client("ecs").describe_tasks(cluster=bench.made["cluster"], tasks=[task["taskArn"]])
+        return str(tasks["tasks"][0]["lastStatus"])
+
+    assert status() == "RUNNING"
+    with moto_patches.without("status by itself"):
+        assert status() != "RUNNING"
+    bench.end_tasks()
+
+
+@pytest.mark.parametrize("name", ["reason of a stop, given", "reason of a stop, kept"])
+def test_the_reason_of_a_stop_is_lost(bench: Bench, name: str) -> None:
+    arn = bench.start(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
+    with moto_patches.without(name):
+        bench.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Cancelled", cause="by a test")
+        assert not bench.aws.wait_for(arn).get("cause")
+
+
+def test_a_time_out_has_no_end(bench: Bench) -> None:
+    definition = json.loads(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
+    arn = bench.start(json.dumps({**definition, "TimeoutSeconds": 1}))
+    ended = bench.aws.wait_for(arn)
+    assert (ended["status"], "stopDate" in ended) == ("TIMED_OUT", True)
+    with moto_patches.without("end of a time-out"):
+        assert "stopDate" not in bench.aws.wait_for(arn)
+
+
+def test_every_record_matches_a_pattern_of_a_field(bench: Bench) -> None:
+    put = bench.aws.log_stream("/task", "patterns")
+    for job in ("one", "other"):
+        put(json.dumps({"artifact_prefix": job, "message": "pattern"}))
+
+    def matching() -> list[str]:
+        found = bench.aws.client("logs").filter_log_events(
+            logGroupName="/task", logStreamNames=["patterns"], filterPattern='{ $.artifact_prefix = "one" }'
+        )
+        return [json.loads(event["message"])["artifact_prefix"] for event in found["events"]]
+
+    assert matching() == ["one"]
+    with moto_patches.without("JSON filter patterns"):
+        assert matching() == ["one", "other"]
+
+
+class Keeper:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def keep_object(self, key: Any) -> None:
+        self.told.append(f"object {key.name}")
+
+    def forget_object(self, bucket: str, name: str) -> None:
+        self.told.append(f"deleted {name}")
+
+    def keep_execution(self, execution: Any) -> None:
+        self.told.append(f"execution {execution.status}")
+
+
+@pytest.fixture
+def keeper(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    keeper = Keeper()
+    monkeypatch.setattr(bench.aws, "_keeper", keeper)
+    return keeper
+
+
+def test_nobody_is_told_of_objects(bench: Bench, keeper: Keeper) -> None:
+    s3 = bench.aws.client("s3")
+    s3.create_bucket(Bucket="a-bucket")
+    s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
+    s3.delete_object(Bucket="a-bucket", Key="key")
+    assert keeper.told == ["object key", "deleted key"]
+    with moto_patches.without("objects as files"):
+        s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
+        s3.delete_object(Bucket="a-bucket", Key="key")
+    assert len(keeper.told) == 2
+
+
+def test_nobody_is_told_of_executions_that_begin(bench: Bench, keeper: Keeper) -> None:
+    definition = machine(Wait={"Type": "Wait", "Seconds": 60, "End": True})
+    arns = [bench.start(definition)]
+    assert keeper.told == ["execution RUNNING"]
+    with moto_patches.without("beginnings of executions"):
+        arns.append(bench.start(definition))
+    assert keeper.told == ["execution RUNNING"]
+    for arn in arns:
+        bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
+        bench.aws.wait_for(arn)
+
+
+# which patches each test above takes away
+TESTED = {
+    test_a_task_cannot_be_launched: ["parameter case", "response case"],
+    test_a_task_cannot_be_placed: ["no memory in the container", "interface without a name"],
+    test_a_tasks_times_cannot_be_an_output: ["times in answers"],
+    test_the_interpreter_does_not_know_every_service: ["service names"],
+    test_the_interpreter_looks_for_another_server: ["shared clients"],
+    test_exit_codes_are_not_seen: ["exit codes"],
+    test_a_stopped_execution_leaves_its_task_running: ["abandoned tasks"],
+    test_a_retry_ends_at_once: ["token per attempt"],
+    test_errors_of_the_launch_have_no_name: ["errors of ECS"],
+    test_capacity_providers_are_dropped: ["capacity providers"],
+    test_looks_are_slow: ["quick looks"],
+    test_a_launched_task_does_nothing: ["containers run"],
+    test_a_stopped_task_goes_on: ["containers stop"],
+    test_a_task_that_runs_is_said_to_have_ended: ["status by itself"],
+    test_the_reason_of_a_stop_is_lost: ["reason of a stop, given", "reason of a stop, kept"],
+    test_a_time_out_has_no_end: ["end of a time-out"],
+    test_every_record_matches_a_pattern_of_a_field: ["JSON filter patterns"],
+    test_nobody_is_told_of_objects: ["objects as files"],
+    test_nobody_is_told_of_executions_that_begin: ["beginnings of executions"],
+}
