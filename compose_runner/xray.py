@@ -93,8 +93,9 @@ class Subsegment(BaseSegment):
 
 def _send(document: dict[str, Any]) -> None:
     """Hand one document to the daemon; a trace that cannot be sent must never fail the request."""
-    address = os.environ.get(DAEMON_ADDRESS, "127.0.0.1:2000")
-    host, _, port = address.split()[0].removeprefix("udp:").rpartition(":")
+    address = os.environ.get(DAEMON_ADDRESS, "").strip() or "127.0.0.1:2000"
+    # one address, or "tcp:host:port udp:host:port"
+    host, _, port = address.split()[-1].removeprefix("udp:").rpartition(":")
     try:
         datagram = b'{"format":"json","version":1}\n' + json.dumps(document, default=str).encode()
         if len(datagram) <= _MAX_DATAGRAM:

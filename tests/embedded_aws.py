@@ -90,6 +90,12 @@ class EmbeddedAws:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=data)
 
+    def put_quickly(self, *keys: str) -> None:
+        """Put many empty objects into the bucket, past HTTP."""
+        backend = get_backend("s3")[ACCOUNT]["aws"]
+        for key in keys:
+            backend.put_object(BUCKET, key, b"")
+
     def log(self, *records: tuple[int, str], stream: str = "task/runner/1") -> None:
         """Write records past CloudWatch's rule that they be younger than two weeks."""
         group = get_backend("logs")[ACCOUNT][REGION].groups[LOG_GROUP]

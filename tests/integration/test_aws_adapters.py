@@ -1,0 +1,162 @@
+"""The adapters against an AWS over real HTTP: pages, refusals, keys, traces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compose_runner.aws import clients
+from compose_runner.aws.artifacts import S3Artifacts
+from compose_runner.aws.executions import StepFunctionsExecutions
+from compose_runner.aws.keys import ParameterStoreKeys
+from compose_runner.aws.records import CloudWatchRecords
+from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
+from compose_runner.jobs.compose import ComposeSpecifications
+from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
+from compose_runner.jobs.ports import Window
+from compose_runner.storage_keys import JobKeys
+from tests import embedded_aws as embedded
+from tests.compose_stand_in import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[embedded.EmbeddedAws]:
+    with embedded.embedded_aws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+    embedded.prepare(server)
+    return server
+
+
+def test_a_listing_follows_every_page(aws: embedded.EmbeddedAws) -> None:
+    folder = JobKeys(embedded.PREFIX, "many").folder
+    names = {f"{folder}/{number:04d}" for number in range(1_005)}
+    aws.put_quickly(*names)
+
+    assert {stored.key for stored in S3Artifacts(embedded.BUCKET).below(folder)} == names
+
+
+def test_anyone_can_fetch_a_presigned_address(aws: embedded.EmbeddedAws) -> None:
+    address = S3Artifacts(embedded.BUCKET).address(JobKeys(embedded.PREFIX, "sample-succeeded").metadata, 60)
+
+    with urllib.request.urlopen(address) as answer:
+        assert json.load(answer) == embedded.METADATA
+
+
+def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: embedded.EmbeddedAws) -> None:
+    aws.put("broken.json", b"{")
+
+    assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
+    with pytest.raises(EngineError, match="not JSON"):
+        S3Artifacts(embedded.BUCKET).document("broken.json")
+    with pytest.raises(EngineError, match="NoSuchBucket"):
+        S3Artifacts("no-such-bucket").document("metadata.json")
+    with pytest.raises(EngineError, match="NoSuchBucket"):
+        list(S3Artifacts("no-such-bucket").below("folder"))
+
+
+def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.EmbeddedAws) -> None:
+    store = ParameterStoreKeys(embedded.KEYS)
+    store.keep("job", {"nsc_key": "first"})
+
+    with pytest.raises(JobExistsError):
+        store.keep("job", {"nv_key": "second", "nsc_key": "second"})
+
+    assert aws.parameters() == {f"{embedded.KEYS}/job/nsc_key": "first"}
+    described = aws.client("ssm").get_parameter(Name=f"{embedded.KEYS}/job/nsc_key")["Parameter"]
+    assert described["Type"] == "SecureString"
+    assert described["Value"] != "first"
+
+
+def test_forgetting_a_key_that_is_gone_is_no_error(aws: embedded.EmbeddedAws) -> None:
+    ParameterStoreKeys(embedded.KEYS).forget("job", ["nsc_key"])
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    [
+        "",
+        "sample-running",
+        embedded.STATE_MACHINE,
+        embedded.JOBS,
+        f"{embedded.JOBS}a/b",
+        f"{embedded.JOBS}sample-running:extra",
+        embedded.JOBS.replace(":compose-runner:", ":compose-runner-2:") + "sample-running",
+        embedded.JOBS.replace(embedded.ACCOUNT, "210987654321") + "sample-running",
+    ],
+)
+def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: embedded.EmbeddedAws) -> None:
+    with pytest.raises(RequestError, match="job_id"):
+        StepFunctionsExecutions(embedded.STATE_MACHINE).name_of(job_id)
+
+
+def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.EmbeddedAws) -> None:
+    engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
+
+    with pytest.raises(JobExistsError):
+        engine.start("sample-running", {"different": True})
+    assert engine.find(engine.job_id("sample-unknown")) is None
+    with pytest.raises(EngineError, match="cannot be stopped"):
+        engine.stop(engine.job_id("sample-unknown"), "reason")
+
+
+def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embedded.EmbeddedAws) -> None:
+    with pytest.raises(EngineError, match="ResourceNotFoundException"):
+        CloudWatchRecords("/no/such/group").page("job", Window(0, None))
+
+
+def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+) -> None:
+    here = clients.client(clients.LOGS)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    elsewhere = clients.client(clients.LOGS)
+
+    assert here.meta.endpoint_url == aws.endpoint
+    assert elsewhere.meta.endpoint_url == "http://127.0.0.1:9"
+    assert clients.client(clients.LOGS) is elsewhere
+
+
+def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.EmbeddedAws) -> None:
+    never = threading.Event()
+    aws.compose.fail("GET", "meta-analyses/slow", Answer(hold=never))
+
+    with pytest.raises(ServiceUnavailableError, match="no answer within"):
+        ComposeSpecifications(deadline_seconds=0.05).meta_analysis("slow", "production")
+    never.set()
+
+
+def test_an_id_cannot_lead_to_another_document(aws: embedded.EmbeddedAws) -> None:
+    with pytest.raises(DocumentMissingError):
+        ComposeSpecifications().meta_analysis("../meta-analyses/mHtoV82Dmnm9", "production")
+
+
+@pytest.mark.parametrize("function", ["submit", "status", "logs", "results"])
+def test_a_function_loads_nothing_heavy(function: str) -> None:
+    program = (
+        f"import functions.{function}.app, gc, sys;"
+        "assert gc.isenabled() and gc.get_freeze_count();"
+        "heavy = {'nimare', 'numpy', 'pandas', 'boto3', 'aws_xray_sdk', 'pydantic_settings',"
+        " 'compose_runner.analysis', 'compose_runner.local', 'click', 'rich'};"
+        "sys.exit(str(sorted(heavy & set(sys.modules)) or ''))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    assert done.stderr.strip() == ""

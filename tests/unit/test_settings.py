@@ -1,0 +1,51 @@
+"""What the template tells the functions is read when it is needed, and named when it is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compose_runner.settings import (
+    LogsSettings,
+    ResultsSettings,
+    SettingsError,
+    StatusSettings,
+    SubmitSettings,
+    cors_origins,
+)
+
+VARIABLES = {"STATE_MACHINE_ARN": "arn", "RESULTS_BUCKET": "bucket", "RUNNER_LOG_GROUP": "group"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (SubmitSettings, "STATE_MACHINE_ARN"),
+        (SubmitSettings, "RESULTS_BUCKET"),
+        (StatusSettings, "STATE_MACHINE_ARN"),
+        (LogsSettings, "RUNNER_LOG_GROUP"),
+        (ResultsSettings, "RESULTS_BUCKET"),
+    ],
+)
+def test_a_missing_variable_is_named(settings: Any, missing: str) -> None:
+    with pytest.raises(SettingsError, match=missing):
+        settings.read({**VARIABLES, missing: " "})
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    assert SubmitSettings.read(VARIABLES).key_parameters_path == "/compose-runner/jobs"
+    assert ResultsSettings.read(VARIABLES).results_prefix == "compose-runner/results"
+    assert LogsSettings.read(VARIABLES).lookback_ms == 3_600_000
+    assert StatusSettings.read(VARIABLES).allow_cancel is False
+    assert cors_origins({}) == ()
+
+
+@pytest.mark.parametrize(("word", "allowed"), [("true", True), ("True", True), ("false", False), ("yes", False)])
+def test_stopping_jobs_is_allowed_by_one_word_only(word: str, allowed: bool) -> None:
+    assert StatusSettings.read({**VARIABLES, "ALLOW_CANCEL": word}).allow_cancel is allowed
+
+
+def test_a_look_back_that_is_no_number_is_named() -> None:
+    with pytest.raises(SettingsError, match="DEFAULT_LOOKBACK_MS"):
+        LogsSettings.read({**VARIABLES, "DEFAULT_LOOKBACK_MS": "an hour"})
