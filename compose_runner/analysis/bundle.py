@@ -212,7 +212,8 @@ def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundl
     ----------
     path : path-like
         One JSON file with the keys ``studyset``, ``annotation`` and ``specification``; or a directory with
-        ``studyset.json``, ``annotation.json`` and ``specification.json``. Each can be compressed (``.json.gz``).
+        ``studyset.json``, ``annotation.json`` and ``specification.json``, or with ``bundle.json`` (as a result
+        directory has it). Each can be compressed (``.json.gz``).
     label : str, optional
         Name of the meta-analysis, which comes before the one that the bundle holds.
 
@@ -222,6 +223,8 @@ def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundl
         Naming the file, and the place in it.
     """
     place = Path(path).expanduser()
+    if place.is_dir() and _existing(place / "studyset.json") is None:
+        place = _existing(place / "bundle.json") or place
     if place.is_dir():
         documents, sources = {}, {}
         for part in (*_PARTS, _ABOUT):

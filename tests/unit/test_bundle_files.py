@@ -68,6 +68,11 @@ def test_three_plain_files_are_a_bundle_and_take_their_label_from_the_caller(tmp
     assert bundle.sources["annotation"].endswith("annotation.json.gz")
 
 
+def test_a_result_directory_is_a_bundle(tmp_path: Path) -> None:
+    save_bundle(BUNDLE, tmp_path / "bundle.json.gz")
+    assert load_bundle(tmp_path).checksums() == BUNDLE.checksums()
+
+
 def test_documents_in_composes_wrappers_are_unwrapped(tmp_path: Path) -> None:
     wrapped = {**PARTS, "studyset": {"id": "snap", "snapshot": {"snapshot": STUDYSET}}}
     (tmp_path / "b.json").write_text(json.dumps(wrapped))
