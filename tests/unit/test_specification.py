@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,9 @@ from compose_runner.errors import SpecificationError
 from compose_runner.nimare_signatures import signatures
 from compose_runner.specification import Specification, needs_large_task, parse_specification
 from tests import synthetic
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Document = dict[str, Any]
 
@@ -413,3 +417,12 @@ def test_reading_a_specification_imports_neither_nimare_nor_numpy() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_specifications_of_real_meta_analyses_are_accepted(recorded: Path) -> None:
+    documents = [json.loads(path.read_text()) for path in sorted(recorded.glob("*/api/meta-analyses/*.json"))]
+
+    assert documents
+    for document in documents:
+        assert parse_specification(document["specification"]).groups == 1
+        assert not needs_large_task(document["specification"])
