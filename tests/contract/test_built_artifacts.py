@@ -1,0 +1,263 @@
+"""What `sam build` makes: what is in it, how large it is, and that it answers under Lambda's runtime emulator."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import zipfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import urllib3
+
+from tests import embedded_aws as embedded
+from tests.contract.test_events import NAMES, event, expected_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parents[2]
+SAM = REPOSITORY / ".make" / "sam"
+EMULATOR = SAM / "lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
+FUNCTIONS = {
+    "submit": "ComposeRunnerSubmit",
+    "status": "ComposeRunnerStatus",
+    "logs": "ComposeRunnerLogPoller",
+    "results": "ComposeRunnerResultsFetcher",
+}
+LAYERS = ("ComposeRunnerDependencies", "ComposeRunnerPackage")
+GOAL_BYTES = 6_000_000
+# what Lambda's runtime brings, or what only the analysis needs
+LEFT_OUT = ("nimare", "numpy", "pandas", "botocore", "boto3", "urllib3", "jmespath", "aws_xray_sdk", "click", "rich")
+
+pytestmark = pytest.mark.skipif(
+    not (EMULATOR.exists() and (SAM / "bin" / "python3.13").exists()),
+    reason="the SAM CLI is not installed; `make build` installs it into .make/sam",
+)
+
+
+def sam_build(folder: Path, *flags: str) -> Path:
+    """Build a copy of the application and return the folder of its artifacts."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    built = subprocess.run(
+        [SAM / "bin" / "sam", "build", *flags],
+        cwd=folder,
+        env={**environment, "PATH": f"{SAM / 'bin'}:{environment['PATH']}", "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder / ".aws-sam" / "build"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy of what the application is built from, so that a test may change it."""
+    folder = tmp_path_factory.mktemp("application")
+    for name in ("functions", "compose_runner", "task"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(REPOSITORY / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(copy: Path) -> Path:
+    return sam_build(copy, "--no-cached")
+
+
+def files_of(built: Path, name: str) -> set[str]:
+    return {path.relative_to(built / name).as_posix() for path in (built / name).rglob("*") if path.is_file()}
+
+
+def zipped_bytes(folder: Path) -> int:
+    """Size of a folder as SAM uploads it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(folder.rglob("*")):
+            file.write(path, path.relative_to(folder))
+    return len(archive.getvalue())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS.values())
+def test_a_functions_artifact_holds_its_handler_and_nothing_else(built: Path, name: str) -> None:
+    assert files_of(built, name) == {"__init__.py", "app.py"}
+
+
+def test_the_package_layer_holds_the_light_part_alone(built: Path) -> None:
+    files = files_of(built, "ComposeRunnerPackage")
+    assert all(name.startswith("python/compose_runner/") for name in files)
+    assert {"python/compose_runner/contract.py", "python/compose_runner/nimare_signatures.json"} <= files
+    for room in ("analysis", "local", "commands"):
+        assert not any(name.startswith(f"python/compose_runner/{room}/") for name in files)
+    assert not {"cli.py", "run.py", "Makefile"} & {name.rsplit("/", 1)[-1] for name in files}
+
+
+def test_no_artifact_holds_what_the_runtime_has_or_what_only_the_analysis_needs(built: Path) -> None:
+    top = {path.name for layer in LAYERS for path in (built / layer / "python").iterdir()}
+    assert not {name for name in top if re.split(r"[-.]", name)[0].lower() in LEFT_OUT}
+    assert {"compose_runner", "pydantic", "pydantic_core", "aws_lambda_powertools"} <= top
+
+
+def test_every_module_comes_with_byte_code_that_needs_no_check(built: Path) -> None:
+    for layer in LAYERS:
+        for source in (built / layer).rglob("*.py"):
+            byte_code = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+            # 1: by hash, and never compared with the source
+            assert byte_code.read_bytes()[4:8] == b"\x01\x00\x00\x00", source
+
+
+def test_all_artifacts_of_a_function_are_below_the_goal(built: Path) -> None:
+    sizes = {name: zipped_bytes(built / name) for name in (*LAYERS, *FUNCTIONS.values())}
+    print(json.dumps(sizes))
+    layers = sum(sizes[layer] for layer in LAYERS)
+    assert max(layers + sizes[name] for name in FUNCTIONS.values()) < GOAL_BYTES, sizes
+
+
+@pytest.mark.slow
+def test_a_cached_build_follows_every_change_and_equals_one_from_nothing(copy: Path, built: Path) -> None:
+    from_nothing = {name: files_of(built, name) for name in (*LAYERS, *FUNCTIONS.values())}
+    cached = sam_build(copy, "--cached")
+    assert {name: files_of(cached, name) for name in from_nothing} == from_nothing
+
+    errors = copy / "compose_runner" / "errors.py"
+    errors.write_text(errors.read_text() + "\nCHANGED = True\n")
+    handler = copy / "functions" / "status" / "app.py"
+    handler.write_text(handler.read_text() + "\nCHANGED = True\n")
+    cached = sam_build(copy, "--cached")
+
+    layer = cached / "ComposeRunnerPackage" / "python" / "compose_runner"
+    assert "CHANGED" in (layer / "errors.py").read_text()
+    assert "CHANGED" in (cached / "ComposeRunnerStatus" / "app.py").read_text()
+
+
+# ---- under the emulator
+
+
+@dataclass
+class Emulated:
+    """The four functions, each in Lambda's runtime emulator."""
+
+    addresses: dict[str, str]
+
+    def invoke(self, name: str, sent: Any = None) -> Any:
+        """Send an event to the function that its name begins with."""
+        body = json.dumps(event(name) if sent is None else sent)
+        address = self.addresses[name.split("-")[0]]
+        return urllib3.request("POST", address, body=body, timeout=30, retries=False).json()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, "the emulator ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[embedded.EmbeddedAws]:
+    with embedded.embedded_aws() as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def emulated(built: Path, server: embedded.EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    runtime = SAM / "lib" / "python3.13" / "site-packages"
+    # what Lambda's runtime has, and nothing else of that environment
+    brought = tmp_path_factory.mktemp("runtime")
+    interface = ("awslambdaric", "runtime_client*.so", "snapshot_restore_py.py", "simplejson")
+    clients = ("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "six.py")
+    for name in (*interface, *clients):
+        (found,) = runtime.glob(name)
+        (brought / found.name).symlink_to(found)
+    addresses = {}
+    with ExitStack() as stack:
+        for function, name in FUNCTIONS.items():
+            port, api_port = free_port(), free_port()
+            layers = ":".join(str(built / layer / "python") for layer in LAYERS)
+            log = stack.enter_context((tmp_path_factory.mktemp("logs") / function).open("wb"))
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [
+                        EMULATOR,
+                        *("--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+                        *("--runtime-api-address", f"127.0.0.1:{api_port}"),
+                        *(str(SAM / "bin" / "python3.13"), "-S", "-m", "awslambdaric", "app.handler"),
+                    ],
+                    cwd=built / name,
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": f"{built / name}:{layers}:{brought}",
+                        "PYTHONDONTWRITEBYTECODE": "1",
+                        "AWS_LAMBDA_FUNCTION_NAME": name,
+                        "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+                        "LAMBDA_TASK_ROOT": str(built / name),
+                    },
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(process.kill)
+            await_listener(port, process)
+            addresses[function] = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        yield Emulated(addresses)
+
+
+@pytest.fixture
+def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+    embedded.prepare(server)
+    return server
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-direct")])
+def test_a_built_function_answers_each_sample_event_as_the_contract_says(
+    emulated: Emulated, aws: embedded.EmbeddedAws, name: str
+) -> None:
+    answer = emulated.invoke(name)
+
+    assert answer.get("statusCode") == expected_status(name), answer
+    if answer["statusCode"] >= 400:
+        body = json.loads(answer["body"])
+        assert body["status"] == "FAILED"
+        assert body["error"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-direct")])
+def test_a_built_function_answers_a_direct_invocation_with_the_bare_body(
+    emulated: Emulated, aws: embedded.EmbeddedAws, name: str
+) -> None:
+    answer = emulated.invoke(name)
+
+    assert "statusCode" not in answer
+    assert answer["artifact_prefix"]
+
+
+def test_a_built_function_raises_on_a_direct_invocation_that_is_wrong(
+    emulated: Emulated, aws: embedded.EmbeddedAws
+) -> None:
+    answer = emulated.invoke("status-direct", {})
+
+    assert answer["errorType"]
+    assert "job_id" in answer["errorMessage"]
