@@ -1,0 +1,161 @@
+"""Import NiMARE for a job, not for everything NiMARE can do.
+
+``import nimare`` loads annotation models, decoders, machine learning, a computer algebra system and plotting: 3,300
+modules, of which a coordinate-based meta-analysis uses two thirds. :func:`prepare_interpreter` lets the others be
+loaded by whoever uses them first; nothing else about them changes. It also keeps the garbage collector out of the
+imports, and :func:`after_imports` exempts what they made from collection: nilearn collects at every load of a file,
+and with a million live objects each of these collections took a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Loaded when an attribute of theirs is first used. None of them is imported from by name on the way to a fit.
+WAITING = frozenset(
+    {
+        "nimare.annotate",
+        "nimare.decode",
+        "nimare.generate",
+        "nimare.ml",
+        "nimare.reports",
+    }
+)
+
+# Modules of which one package imports a few names while it is imported itself: the package, and where each name really
+# lives; None for what is only used much later. Everybody else gets the real module.
+BORROWED: dict[str, tuple[str, dict[str, str | None]]] = {
+    # Half of scikit-learn, for a function of another module.
+    "sklearn.utils.estimator_checks": ("nilearn", {"check_is_fitted": "sklearn.utils.validation"}),
+    # A computer algebra system, for effect sizes that image-based analyses may compute.
+    "pymare.effectsize.expressions": ("pymare", {"Expression": None, "select_expressions": None}),
+    "sympy": ("pymare", {"Symbol": None, "lambdify": None, "solve": None}),
+}
+
+
+class _Finder:
+    """Finds the modules that are to wait, and leaves all others to the ordinary finders."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return a spec whose loader waits, for the modules named above."""
+        if name not in WAITING and name not in BORROWED:
+            parent = sys.modules.get(name.partition(".")[0])
+            if isinstance(parent, _BorrowedModule):
+                _load(parent)  # a part of a package needs the whole
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
+        waiting: Any = _BorrowedLoader if name in BORROWED else importlib.util.LazyLoader
+        spec.loader = waiting(spec.loader)
+        return spec
+
+
+class _BorrowedModule(ModuleType):
+    """Gives the borrowed names without loading the module, and becomes the module when any other is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        borrower, homes = BORROWED[self.__name__]
+        if name in homes and _asking_package() == borrower:
+            home = homes[name]
+            return _Later(self, name) if home is None else getattr(importlib.import_module(home), name)
+        _load(self)
+        return getattr(self, name)
+
+
+def _asking_package() -> str:
+    """Return the package whose code asks a module for an attribute, through the import machinery or directly."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        package: str = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != "importlib":
+            return package
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+class _BorrowedLoader:
+    """Makes a :class:`_BorrowedModule` and remembers how to load the real one."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """Return an empty module that loads itself."""
+        return _BorrowedModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Load nothing yet."""
+
+
+_loading = threading.RLock()
+
+
+def _load(module: ModuleType) -> None:
+    """Run the real module's code in a module that has waited."""
+    with _loading:
+        if type(module) is not _BorrowedModule:
+            return
+        spec: Any = module.__spec__
+        loader = spec.loader
+        if isinstance(loader, _BorrowedLoader):
+            spec.loader = module.__loader__ = loader.loader
+        module.__class__ = ModuleType  # type: ignore[assignment]
+        spec.loader.exec_module(module)
+
+
+class _Later:
+    """A function or class of a module that has waited; using it in any way loads the module."""
+
+    def __init__(self, module: ModuleType, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _real(self) -> Any:
+        _load(self._module)
+        return getattr(self._module, self._name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._real()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real(), name)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, self._real())
+
+    def __subclasscheck__(self, subclass: type) -> bool:
+        return issubclass(subclass, self._real())
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (self._real(),)
+
+
+def prepare_interpreter() -> None:
+    """Make the imports that follow cheap, until :func:`after_imports`; to be called before NiMARE is imported.
+
+    Calling it again, or after NiMARE was imported, does no harm and gains nothing.
+    """
+    gc.disable()
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def after_imports() -> None:
+    """Exempt everything that exists from garbage collection, and collect again from now on."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()

@@ -1,0 +1,63 @@
+"""Modules that wait for their first use are the real modules once they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PREPARED = """
+from compose_runner.analysis.fast.interpreter import prepare_interpreter, after_imports
+prepare_interpreter()
+"""
+
+
+def in_a_fresh_interpreter(code: str) -> list[str]:
+    """Run code in a Python of its own; return the lines it printed."""
+    finished = subprocess.run(
+        [sys.executable, "-c", PREPARED + code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+def test_nothing_waits_that_a_fit_needs_and_what_waits_is_there_when_it_is_used() -> None:
+    code = """
+import gc, sys
+import nimare.meta.cbma, nimare.workflows, nimare.nimads
+assert not gc.isenabled()
+prepare_interpreter()
+after_imports()
+assert gc.isenabled() and gc.get_freeze_count() > 100_000
+waiting = ["sympy.core", "matplotlib", "plotly", "nimare.annotate.gclda"]
+print([name for name in waiting if name in sys.modules])
+print(nimare.annotate.gclda.GCLDAModel.__name__)
+from nimare.reports.base import run_reports
+print(run_reports.__name__)
+from sklearn.utils.estimator_checks import check_estimator
+print(check_estimator.__name__)
+try:
+    import nimare.nothing
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+    assert in_a_fresh_interpreter(code) == ["[]", "GCLDAModel", "run_reports", "check_estimator", "nimare.nothing"]
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ("import sympy; x = sympy.Symbol('x'); print(sympy.solve(x - 2, x))", "[2]"),
+        ("from sympy import Symbol; print(isinstance(Symbol('x'), Symbol))", "True"),
+        ("import sympy.polys; print(sympy.polys.Poly.__name__)", "Poly"),
+        (
+            "import numpy as np; from pymare.effectsize import Expression, OneSampleEffectSizeConverter as C\n"
+            "print(isinstance(1, Expression), C(m=np.array([1.0]), sd=np.array([2.0]), n=np.array([25])).get_d())",
+            "False [0.5]",
+        ),
+    ],
+    ids=["attribute", "name", "submodule", "effect size"],
+)
+def test_a_borrowed_module_is_the_real_one_for_everybody_else(code: str, printed: str) -> None:
+    assert in_a_fresh_interpreter("import pymare\n" + code) == [printed]
