@@ -5,8 +5,8 @@ Three kinds of event come in: those of a function URL (payload version 2.0), tho
 bare body, and see errors raised. Every error becomes an HTTP status here and nowhere else.
 
 Powertools logs, measures and traces; its event handler does not route. There is one route per function, on any path,
-and ``LambdaFunctionUrlResolver`` costs a cold start 100 ms more, 350 ms with its validation (measured on the machine
-on which the handlers' whole start takes 400 ms). Pydantic validates, directly.
+and ``LambdaFunctionUrlResolver`` adds 60 to 100 ms of processor time to a start of 385 ms before anything is routed or
+validated. Pydantic validates, directly.
 """
 
 from __future__ import annotations

@@ -85,7 +85,11 @@ class Submission:
             if execution is not None:
                 return self._repeated(execution, document, idempotency_key)
 
-        document["task_size"] = self._task_size(request.meta_analysis_id, document["environment"])
+        try:
+            document["task_size"] = self._task_size(request.meta_analysis_id, document["environment"])
+        except RequestError:
+            observability.measure({observability.JOBS_REFUSED: 1}, environment=document["environment"])
+            raise
         try:
             job_id = self._start(request, name, document)
         except JobExistsError:

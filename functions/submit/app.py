@@ -6,8 +6,8 @@ from compose_runner import cold_start, http
 from compose_runner.aws import clients
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
+from compose_runner.compose_specifications import ComposeSpecifications
 from compose_runner.contract import SubmitReply, SubmitRequest
-from compose_runner.jobs.compose import ComposeSpecifications
 from compose_runner.jobs.submit import Submission
 from compose_runner.settings import SubmitSettings
 

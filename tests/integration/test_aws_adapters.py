@@ -17,8 +17,8 @@ from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
 from compose_runner.aws.records import CloudWatchRecords
+from compose_runner.compose_specifications import ComposeSpecifications
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
-from compose_runner.jobs.compose import ComposeSpecifications
 from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
 from compose_runner.jobs.ports import Window
 from compose_runner.storage_keys import JobKeys
