@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,23 @@ class _Worker:
         self.reader.join(timeout=2)
 
 
+class _Turn:
+    """A place in the queue: under load nobody may be overtaken for ever."""
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+        self._worker: _Worker | None = None
+
+    def give(self, worker: _Worker | None) -> None:
+        self._worker = worker
+        self._given.set()
+
+    def wait(self) -> _Worker | None:
+        """Wait for a process; None for the permission to start one."""
+        self._given.wait()
+        return self._worker
+
+
 @dataclass(slots=True, eq=False)
 class Function:
     """One function: processes that are started when all others are busy, up to a limit.
@@ -98,7 +116,8 @@ class Function:
     _all: set[_Worker] = field(default_factory=set)
     _starting: int = 0
     _closed: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _waiting: deque[_Turn] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Start the first process, so that a function that cannot be imported is found before the first event.
@@ -137,46 +156,75 @@ class Function:
 
     def close(self) -> None:
         """End every process."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             workers, self._idle = list(self._all), []
             self._all.clear()
-            self._changed.notify_all()
+            waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            turn.give(None)
         for worker in workers:
             worker.end()
 
     def _take(self) -> _Worker:
-        with self._changed:
-            while True:
-                if self._closed:
-                    raise FunctionError(f"{self.code.name} is being stopped")
-                if self._idle:
-                    return self._idle.pop()
-                if len(self._all) + self._starting < self.max_processes:
-                    self._starting += 1
-                    break
-                self._changed.wait()
-        worker = None
+        """Get a process: an idle one, a new one, or, for whoever has waited longest, the next that is given back."""
+        with self._lock:
+            self._check_open()
+            if self._idle:
+                return self._idle.pop()
+            if len(self._all) + self._starting < self.max_processes:
+                self._starting += 1
+                turn = None
+            else:
+                turn = _Turn()
+                self._waiting.append(turn)
+        if turn is None:
+            return self._add_process()
+        worker = turn.wait()
+        if worker is not None:
+            return worker
+        with self._lock:
+            self._check_open()
+        return self._add_process()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FunctionError(f"{self.code.name} is being stopped")
+
+    def _add_process(self) -> _Worker:
+        """Start a process for which a place is reserved."""
         try:
             worker = self._start_process()
-        finally:
-            with self._changed:
+        except BaseException:
+            with self._lock:
                 self._starting -= 1
-                if worker is not None:
-                    self._all.add(worker)
-                self._changed.notify()
+            self._let_next_start()
+            raise
+        with self._lock:
+            self._starting -= 1
+            self._all.add(worker)
         return worker
 
     def _give_back(self, worker: _Worker) -> None:
-        with self._changed:
-            if not self._closed:
+        with self._lock:
+            if self._closed:
+                return
+            if self._waiting:
+                self._waiting.popleft().give(worker)
+            else:
                 self._idle.append(worker)
-            self._changed.notify()
+
+    def _let_next_start(self) -> None:
+        """Let whoever waits longest start a process in the place of one that is gone."""
+        with self._lock:
+            if self._waiting:
+                self._starting += 1
+                self._waiting.popleft().give(None)
 
     def _drop(self, worker: _Worker) -> None:
-        with self._changed:
+        with self._lock:
             self._all.discard(worker)
-            self._changed.notify()
+        self._let_next_start()
         with contextlib.suppress(ProcessLookupError):
             worker.process.kill()
         worker.end()

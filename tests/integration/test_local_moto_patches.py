@@ -12,6 +12,8 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 
 from compose_runner.local import moto_patches
 from compose_runner.local.engine import EmbeddedAws, TaskFault
@@ -251,6 +253,38 @@ def test_every_record_matches_a_pattern_of_a_field(bench: Bench) -> None:
         assert matching() == ["one", "other"]
 
 
+def test_a_definition_is_parsed_for_every_execution(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = bench.aws.client("stepfunctions")
+    definition = machine(OnlyHere={"Type": "Pass", "End": True})
+    arn = states.create_state_machine(name="parsed", definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
+    parsed = []
+    original = AmazonStateLanguageParser.parse
+
+    def parse(definition: str) -> Any:
+        parsed.append(definition)
+        return original(definition)
+
+    def run() -> None:
+        execution = states.start_execution(stateMachineArn=arn["stateMachineArn"], name=bench.name())
+        bench.aws.wait_for(execution["executionArn"])
+
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", staticmethod(parse))
+    run()
+    run()
+    assert len(parsed) == 1
+    with moto_patches.without("parsed once"):
+        run()
+        run()
+    assert len(parsed) == 3
+
+
+def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
+    assert bench.aws.endpoint
+    assert json_path.parse("$.a.b") is json_path.parse("$.a.b")
+    with moto_patches.without("paths parsed once"):
+        assert json_path.parse("$.a.b") is not json_path.parse("$.a.b")
+
+
 class Keeper:
     """Counts what it is told."""
 
@@ -317,6 +351,8 @@ TESTED = {
     test_the_reason_of_a_stop_is_lost: ["reason of a stop, given", "reason of a stop, kept"],
     test_a_time_out_has_no_end: ["end of a time-out"],
     test_every_record_matches_a_pattern_of_a_field: ["JSON filter patterns"],
+    test_a_definition_is_parsed_for_every_execution: ["parsed once"],
+    test_a_path_is_parsed_at_every_use: ["paths parsed once"],
     test_nobody_is_told_of_objects: ["objects as files"],
     test_nobody_is_told_of_executions_that_begin: ["beginnings of executions"],
 }

@@ -1,0 +1,1 @@
+"""Measurements: against the runner in production, against NiMARE, and of the service itself."""
