@@ -1,0 +1,65 @@
+"""Records and metrics say whose they are, also when requests share a process."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from compose_runner import observability
+from compose_runner.contract import SubmitRequest
+from compose_runner.jobs.errors import RequestError
+from compose_runner.jobs.submit import Submission
+from tests.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION
+from tests.job_fakes import ExecutionsInMemory, KeysInMemory, SpecificationsInMemory
+
+
+def test_requests_in_parallel_keep_their_names_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = io.StringIO()
+    monkeypatch.setattr(observability.logger.registered_handler, "stream", lines)
+    together = threading.Barrier(4)
+
+    def serve(name: str) -> None:
+        observability.begin_request(f"request of {name}")
+        observability.follow_job(name)
+        together.wait()
+        observability.logger.info("served", extra={"expected": name})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(serve, ["a", "b", "c", "d"]))
+
+    records = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert len(records) == 4
+    for record in records:
+        assert record["artifact_prefix"] == record["expected"]
+        assert record["function_request_id"] == f"request of {record['expected']}"
+
+
+def metrics_of(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    return {document["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]: document for document in documents}
+
+
+def submission(specification: object) -> Submission:
+    compose = SpecificationsInMemory({"specification": specification})
+    return Submission(ExecutionsInMemory(), KeysInMemory(), compose, "bucket", "results")
+
+
+def test_a_submitted_job_is_counted_by_environment_and_size(capsys: pytest.CaptureFixture[str]) -> None:
+    submission(LARGE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc", environment="staging"))
+
+    counted = metrics_of(capsys)["JobsSubmitted"]
+    assert counted["JobsSubmitted"] == [1.0]
+    assert (counted["environment"], counted["task_size"]) == ("staging", "large")
+
+
+def test_a_refused_job_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RequestError):
+        submission(IMPOSSIBLE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc"))
+
+    counted = metrics_of(capsys)
+    assert counted["JobsRefused"]["environment"] == "production"
+    assert "JobsSubmitted" not in counted
