@@ -184,3 +184,28 @@ def test_the_small_mask_touches_the_edge_of_its_volume() -> None:
     mask = small_mask().get_fdata() > 0
     assert mask[0].any()
     assert not mask[:, 0].any()
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("vfwe_only", [True, False])
+def test_the_monte_carlo_null_equals_nimares(name: str, vfwe_only: bool) -> None:
+    nimare_class, arguments = CONFIGURATIONS[name]
+    arguments = {**arguments, "null_method": "montecarlo", "n_iters": 7, "n_cores": 2}
+    ours = corrected(engine.estimator_class(nimare_class.__name__, nimare_class), arguments, vfwe_only=vfwe_only)
+    assert_same_result(ours, corrected(nimare_class, arguments, vfwe_only=vfwe_only))
+
+
+@pytest.mark.parametrize("name", ["ALE with a sample size per study", "MKDADensity", "KDA of another height"])
+def test_cores_and_shards_do_not_show_in_the_monte_carlo_null(name: str) -> None:
+    nimare_class, arguments = CONFIGURATIONS[name]
+    ours = engine.estimator_class(nimare_class.__name__, nimare_class)
+    studyset = small_studyset([60, 3, 1, 20])
+    arguments = {**arguments, "null_method": "montecarlo", "n_iters": 13}
+    once = fitted(nimare_class, studyset, **arguments)
+    assert_same_result(fitted(ours, studyset, **arguments, n_cores=2), once)
+    shards = MemoryStore()
+    for shard in range(3):
+        with engine.session(store=shards, n_shards=3, shard=shard), pytest.raises(engine.ShardFinished):
+            fitted(ours, studyset, **arguments)
+    with engine.session(store=shards, n_shards=3):
+        assert_same_result(fitted(ours, studyset, **arguments), once)

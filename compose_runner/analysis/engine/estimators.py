@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from nimare.meta.cbma import ale as nimare_ale
 from nimare.meta.cbma import mkda as nimare_mkda
+from nimare.meta.cbma.base import _histogram_bin_edges
 from nimare.meta.cbma.permutation import CoveragePlan, PermutationPlan, ale_plan_for, kda_plan_for
 from nimare.meta.cbma.utils import require_masked_csr
 from nimare.utils import (
@@ -38,6 +39,7 @@ from compose_runner.analysis.engine.foci import (
 )
 from compose_runner.analysis.engine.groups import Chi2Permutations, LabelOrders, SubtractionPermutations
 from compose_runner.analysis.engine.monitor import unseen_iterations
+from compose_runner.analysis.engine.nulls import CountNull, UnionNull
 from compose_runner.analysis.engine.runs import cores, run_permutations
 
 if TYPE_CHECKING:
@@ -132,6 +134,28 @@ class _FociStep(_NiMAREInstance):
                 with self._reading(rows, vfwe_only):
                     return whole.correct_fwe_montecarlo(result, n_cores=1, **arguments)
         return whole.correct_fwe_montecarlo(result, n_cores=n_cores, **arguments)
+
+    def _compute_null_montecarlo(self, n_iters: int, n_cores: int) -> Any:
+        estimator: Any = self
+        run, reason = foci_permutations(estimator, "null_montecarlo", n_iters, None)
+        null: UnionNull | CountNull | None = None
+        if run is not None:
+            edges = _histogram_bin_edges(estimator.null_distributions_["histogram_bins"])
+            if isinstance(run, CountPermutations):
+                null = CountNull(run, edges)
+            elif run.is_log:
+                null = UnionNull(run, edges)
+            else:
+                reason = "unequal weights"
+        log_path(self, "the Monte Carlo null", reason)
+        if null is None:
+            return super()._compute_null_montecarlo(n_iters, n_cores)  # type: ignore[misc]
+        found = run_permutations(null, cores(n_cores))
+        histogram = found.sums["histogram"]
+        last_bins = np.bincount(found.rows[:, 0].astype(np.int64), minlength=len(histogram))
+        estimator.null_distributions_["histweights_corr-none_method-montecarlo"] = histogram
+        estimator.null_distributions_["histweights_level-voxel_corr-fwe_method-montecarlo"] = last_bins
+        return None
 
     @contextlib.contextmanager
     def _reading(self, rows: NDArray[np.float64], vfwe_only: bool) -> Iterator[None]:

@@ -162,10 +162,10 @@ class _FociPermutations:
             yield column, draws, len(draws)
 
 
-class _FociScratch:
+class FociScratch:
     """Arrays that one thread writes to; nothing is allocated while permutations run."""
 
-    def __init__(self, permutations: _FociPermutations, dtype: type) -> None:
+    def __init__(self, permutations: _FociPermutations, dtype: type, with_study: bool = False) -> None:
         grid = permutations.grid
         n_foci = int(permutations.structure.offsets[-1])
         most = int(np.diff(permutations.structure.offsets).max())
@@ -173,7 +173,7 @@ class _FociScratch:
         self.wide = lanes_for(2 * grid.reach + 1)
         self.narrow = lanes_for(LANES_PER_STEP)
         self.total: NDArray[Any] = np.zeros(grid.size, dtype=dtype)
-        self.study: NDArray[Any] = np.zeros(grid.size if permutations.crowded.any() else 1, dtype=dtype)
+        self.study: NDArray[Any] = np.zeros(grid.size if with_study or permutations.crowded.any() else 1, dtype=dtype)
         self.label = np.zeros(grid.size, dtype=np.int32)
         self.ijk = np.zeros((n_foci, 3), dtype=np.int32)
         self.corner = np.zeros(n_foci, dtype=np.int32)
@@ -215,6 +215,7 @@ class UnionPermutations(_FociPermutations):
         threshold: float | None,
     ) -> None:
         super().__init__(structure, kernel_tables(kernels, np.float32), threshold)
+        self.kernel_list = kernels
         self.group_kernel = np.ascontiguousarray(group_kernel, dtype=np.int64)
         self.scale = np.ascontiguousarray(scale, dtype=np.float64)
         self.is_log = is_log
@@ -235,7 +236,7 @@ class UnionPermutations(_FociPermutations):
         return _UnionWorker(self)
 
 
-class _UnionWorker(_FociScratch):
+class _UnionWorker(FociScratch):
     def __init__(self, permutations: UnionPermutations) -> None:
         super().__init__(permutations, np.float32)
         self.permutations = permutations
@@ -306,7 +307,7 @@ class CountPermutations(_FociPermutations):
         return _CountWorker(self)
 
 
-class _CountWorker(_FociScratch):
+class _CountWorker(FociScratch):
     def __init__(self, permutations: CountPermutations) -> None:
         super().__init__(permutations, permutations.dtype)
         self.permutations = permutations
