@@ -16,7 +16,7 @@ from compose_runner.errors import (
     EXIT_CANNOT_RUN,
     EXIT_INTERRUPTED,
     ComposeRunnerError,
-    InterruptedRunError,
+    TerminationRequested,
 )
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
 
@@ -52,7 +52,7 @@ class _LazyGroup(click.Group):
 
 
 def _stop_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    raise InterruptedRunError("The run was asked to stop (SIGTERM); nothing half-written was left behind.")
+    raise TerminationRequested
 
 
 def ending_well(action: Callable[[], Any]) -> Any:
@@ -66,6 +66,9 @@ def ending_well(action: Callable[[], Any]) -> Any:
     except ComposeRunnerError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
+    except TerminationRequested as request:
+        _complain("Stopped (SIGTERM); nothing half-written was left behind. The run can be started again.")
+        sys.exit(request.exit_code)
     except KeyboardInterrupt:
         _complain("Stopped.")
         sys.exit(EXIT_INTERRUPTED)

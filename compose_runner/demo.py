@@ -14,7 +14,7 @@ from typing import Any
 META_ANALYSIS_ID = "painDemoALE1"
 STUDYSET_ID = "painDemoSet1"
 ANNOTATION_ID = "painDemoNote"
-N_ITERATIONS = 1000
+N_ITERATIONS = 5000
 
 
 def pain_studyset() -> dict[str, Any]:

@@ -101,3 +101,12 @@ class ServiceUnavailableError(TemporaryError):
 
 class InterruptedRunError(TemporaryError):
     """The run was asked to stop before it was done."""
+
+
+class TerminationRequested(KeyboardInterrupt):
+    """SIGTERM came.
+
+    A ``KeyboardInterrupt``, so that no ``except Exception`` of a library swallows it; logging has one around every record.
+    """
+
+    exit_code = EXIT_TRY_AGAIN

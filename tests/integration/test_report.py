@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from nimare.diagnostics import FocusCounter
 
 from compose_runner.analysis.report import write_report
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nimare.results import MetaResult
     from selenium.webdriver import Chrome
 
+TARGETS = ["z_corr-FDR_method-indep", "z"]
 METADATA = {
     "name": "Pain <script>alert(1)</script>",
     "meta_analysis_id": "painDemoALE1",
@@ -32,7 +34,9 @@ METADATA = {
 
 @pytest.fixture(scope="module")
 def report(pain_result: MetaResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(pain_result, tmp_path_factory.mktemp("report"), METADATA)
+    result = FocusCounter(target_image="z", target_threshold=3.1).transform(pain_result.copy())
+    assert [diagnostic.target_image for diagnostic in result.diagnostics] == TARGETS
+    return write_report(result, tmp_path_factory.mktemp("report"), METADATA)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,15 @@ def test_maps_clusters_methods_and_references_are_there(report: Path, pain_resul
         "@article",
     ):
         assert words.lower() in text.lower(), words
+
+
+def test_every_described_map_is_shown(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    assert [target for target in TARGETS if f"<h2>Result: {target}</h2>" in text] == TARGETS
+
+
+def test_what_several_figures_need_is_kept_once(report: Path) -> None:
+    assert report.read_text(encoding="utf-8").count("* plotly.js v") == 2  # plotly's own, and nilearn's smaller one
 
 
 def test_still_pictures_are_kept_as_files_too(report: Path) -> None:

@@ -17,6 +17,7 @@ from compose_runner import cli, errors
         (errors.SpecificationError("no such estimator"), 1),
         (errors.ServiceUnavailableError("studyset s1", "http://x", "no answer"), 75),
         (errors.InterruptedRunError("stopped"), 75),
+        (errors.TerminationRequested(), 75),
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device", "results/z.nii.gz"), 1),
     ],
