@@ -23,7 +23,7 @@ import boto3
 from moto.core.config import default_user_config
 from moto.core.utils import utcnow
 from moto.ecs.exceptions import ECSException
-from moto.logs.models import logs_backends
+from moto.logs.models import LogStream, logs_backends
 from moto.moto_api._internal import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
@@ -139,6 +139,7 @@ class EmbeddedAws:
         self._runs: dict[str, ContainerRun] = {}
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
+        self._streams_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -337,9 +338,13 @@ class EmbeddedAws:
             There is no such log group.
         """
         backend = logs_backends[self.account][self.region]
-        if group not in backend.groups:
+        found = backend.groups.get(group)
+        if found is None:
             raise LookupError(f"the log group {group} does not exist")
-        backend.ensure_log_stream(group, stream)
+        with self._streams_lock:
+            # a new dictionary: another thread may be walking through the one that is there
+            if stream not in found.streams:
+                found.streams = {**found.streams, stream: LogStream(log_group=found, name=stream)}
 
         def put(line: str) -> None:
             if not line.strip():

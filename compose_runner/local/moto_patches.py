@@ -315,11 +315,15 @@ def _supported_parameters(self: Any) -> set[str]:
 
 # -- containers --------------------------------------------------------------------------------------------------
 
+# network interfaces and tasks are kept in dictionaries that one thread walks through while another adds to them
+_run_task_lock = threading.Lock()
 _original_run_task = ecs_models.EC2ContainerServiceBackend.run_task
+_original_describe_tasks = ecs_models.EC2ContainerServiceBackend.describe_tasks
 
 
 def _run_task(self: Any, *arguments: Any, **named: Any) -> Any:
-    tasks = _original_run_task(self, *arguments, **named)
+    with _run_task_lock:
+        tasks = _original_run_task(self, *arguments, **named)
     for task in tasks:
         task.last_status = "PROVISIONING"
         task.containers[0].last_status = "PENDING"
@@ -327,6 +331,11 @@ def _run_task(self: Any, *arguments: Any, **named: Any) -> Any:
         task.created_at = utcnow()
         host().launch(task, self.describe_task_definition(task.task_definition_arn))
     return tasks
+
+
+def _describe_tasks(self: Any, *arguments: Any, **named: Any) -> Any:
+    with _run_task_lock:
+        return _original_describe_tasks(self, *arguments, **named)
 
 
 def _stop_task(self: Any, cluster_str: str, task_str: str, reason: str) -> Any:
@@ -530,9 +539,10 @@ PATCHES = (
     ),
     Patch(
         "containers run",
-        "RunTask only keeps a record; here the container runs as a subprocess.",
+        "RunTask only keeps a record, and fails at times when two are made at once; here the container runs as a "
+        "subprocess.",
         ecs_models.EC2ContainerServiceBackend,
-        {"run_task": _run_task},
+        {"run_task": _run_task, "describe_tasks": _describe_tasks},
     ),
     Patch(
         "containers stop",
