@@ -106,7 +106,7 @@ class InterruptedRunError(TemporaryError):
 class TerminationRequested(KeyboardInterrupt):
     """SIGTERM came.
 
-    A ``KeyboardInterrupt``, so that no ``except Exception`` of a library swallows it; logging has one around every record.
+    A ``KeyboardInterrupt``, so that no ``except Exception`` swallows it; logging has one around every record.
     """
 
     exit_code = EXIT_TRY_AGAIN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import pickle
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from nimare.nimads import Studyset
 
 from compose_runner.analysis import engine
 from compose_runner.analysis.coverage import describe_coverage, refuse_empty_result, refuse_without_maps
+from compose_runner.analysis.fast.tables import cluster_tables_by_box
 from compose_runner.analysis.images import stage_images
 from compose_runner.analysis.provenance import count_studies
 from compose_runner.analysis.reference import load_reference
@@ -134,13 +134,14 @@ def compute(
         seed=options.seed,
         estimator_class=lambda name, nimare_class: engine.estimator_class(name, nimare_class, options.engine),
     )
-    # nilearn collects garbage at every load, which takes a quarter of a second with NiMARE's modules around
-    gc.collect()
-    gc.freeze()
     first, second = studies.groups.first, studies.groups.second
 
     def fitted() -> MetaResult:
-        with engine.session(progress=progress.advance), engine.observe_iterations(progress.advance):
+        with (
+            engine.session(progress=progress.advance),
+            engine.observe_iterations(progress.advance),
+            cluster_tables_by_box(),
+        ):
             return run_meta_analysis(first, second, estimator, corrector, n_cores=options.n_cores, progress=progress)
 
     if studies.staged is None:

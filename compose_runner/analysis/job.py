@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle, save_bundle
+from compose_runner.analysis.fast.interpreter import after_imports, prepare_interpreter
 from compose_runner.analysis.provenance import machine, versions
 from compose_runner.analysis.publish import prepare_publish, publish
 from compose_runner.analysis.result_directory import ResultDirectory
@@ -149,7 +150,7 @@ def run_job(
 
     progress.start(Stage.FETCH)
     with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
-        importing_nimare = importing.submit(import_module, "compose_runner.analysis.compute")
+        importing_nimare = importing.submit(_computing_module)
         inputs = _inputs(meta_analysis_id, place, bundle)
         specification = parse_specification(inputs.specification)
         if save_bundle_to is not None:
@@ -220,6 +221,15 @@ def _inputs(meta_analysis_id: str | None, place: Environment, bundle: str | os.P
         raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
     # checked as soon as it is here: a specification that cannot run costs no download of its studyset
     return fetch_bundle(meta_analysis_id, place, check=parse_specification)
+
+
+def _computing_module() -> Any:
+    """Import NiMARE, and what a job needs of it."""
+    prepare_interpreter()
+    try:
+        return import_module("compose_runner.analysis.compute")
+    finally:
+        after_imports()
 
 
 @contextmanager
