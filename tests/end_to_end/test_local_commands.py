@@ -1,0 +1,120 @@
+"""The commands of ``compose-runner`` against a running service, as a person and a script use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("moto", reason="needs the local extra")
+
+from tests.compose_stand_in import ComposeStandIn
+from tests.running_service import COMMAND, RunningService, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with (
+        ComposeStandIn() as compose,
+        RunningService(tmp_path_factory.mktemp("service"), "--compose-url", compose.compose_api) as running,
+    ):
+        yield running
+
+
+def run(service: RunningService, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment(COMPOSE_RUNNER_ENDPOINT=service.endpoint),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def job(service: RunningService) -> dict[str, str]:
+    """A job that has succeeded."""
+    submitted = service.submit("works")
+    service.wait_for(submitted["job_id"])
+    return submitted
+
+
+def test_submit_prints_the_jobs_id(service: RunningService) -> None:
+    done = run(service, "submit", "works", "--artifact-prefix", "from-a-shell")
+    assert done.stdout.strip().endswith(":from-a-shell")
+
+
+def test_submit_follow_shows_records_and_ends_with_the_job(service: RunningService) -> None:
+    done = run(service, "submit", "works", "--follow")
+    assert "workflow.start" in done.stderr
+    assert "succeeded" in done.stderr
+    assert len(done.stdout.strip().splitlines()) == 1
+
+
+def test_submit_follow_tells_a_failure_with_its_reason_and_exit_code_1(service: RunningService) -> None:
+    done = run(service, "submit", "impossible", "--follow", code=1)
+    assert "The studyset has no analyses." in done.stderr
+
+
+def test_submit_follow_json_is_one_document_a_line(service: RunningService) -> None:
+    done = run(service, "submit", "works", "--follow", "--json")
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert documents[0]["type"] == "submit"
+    assert documents[-1]["type"] == "status"
+    assert documents[-1]["status"] == "SUCCEEDED"
+    assert "workflow.success" in [json.loads(one["message"])["message"] for one in documents if one["type"] == "log"]
+
+
+def test_status_is_readable_and_complete_in_json(service: RunningService, job: dict[str, str]) -> None:
+    assert run(service, "status", job["job_id"]).stdout.splitlines()[0] == "SUCCEEDED"
+    document = json.loads(run(service, "status", job["job_id"], "--json").stdout)
+    assert document["artifact_prefix"] == job["artifact_prefix"]
+
+
+def test_logs_take_the_jobs_name_or_its_id(service: RunningService, job: dict[str, str]) -> None:
+    by_name = run(service, "logs", job["artifact_prefix"]).stdout
+    assert "workflow.success" in by_name
+    assert run(service, "logs", job["job_id"]).stdout == by_name
+    assert run(service, "logs", job["job_id"], "--follow").stderr == by_name
+
+
+def test_results_are_listed_and_downloaded(service: RunningService, job: dict[str, str], tmp_path: Path) -> None:
+    listed = json.loads(run(service, "results", job["artifact_prefix"], "--json").stdout)
+    assert [one["filename"] for one in listed] == ["metadata.json", "z_tab-clust.tsv"]
+    done = run(service, "results", job["artifact_prefix"], "--download", str(tmp_path / "here"))
+    assert done.stdout.strip() == str(tmp_path / "here")
+    assert (tmp_path / "here" / "tables" / "z_tab-clust.tsv").is_file()
+
+
+def test_cancel_stops_a_running_job(service: RunningService) -> None:
+    waiting = service.submit("waits")
+    service.wait_for_message(waiting["artifact_prefix"], "workflow.stage")
+    run(service, "cancel", waiting["job_id"])
+    assert service.wait_for(waiting["job_id"])["execution_status"] == "ABORTED"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("status", "nonsense"), "job_id"),
+        (("submit", "works", "--artifact-prefix", "a/b"), "artifact_prefix"),
+        (("submit", "works", "--endpoint", "http://127.0.0.1:9"), "does not answer"),
+        (("results", "unknown-job", "--download", "nowhere"), "no files"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_in_the_services_words(
+    service: RunningService, arguments: tuple[str, ...], words: str
+) -> None:
+    done = run(service, *arguments, code=75 if "--endpoint" in arguments else 1)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

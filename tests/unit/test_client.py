@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose_runner.client import (
+    Client,
+    JobExistsError,
+    JobUnknownError,
+    LogRecord,
+    NotAllowedError,
+    RequestRefusedError,
+    ServiceError,
+)
+from compose_runner.client_download import DownloadError
+from compose_runner.client_settings import ServiceAddresses, SettingsError, addresses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Service:
+    """Answers each function with what a test has planned, in turn; the last answer stays."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                name = self.path.strip("/")
+                if name in service.files:
+                    self.say(200, service.files[name])
+                    return
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                service.requests.append((self.command, name, json.loads(body or b"{}"), headers))
+                planned = service.answers[name]
+                status, document = planned.pop(0) if len(planned) > 1 else planned[0]
+                self.say(status, document if isinstance(document, bytes) else json.dumps(document).encode())
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def say(self, status: int, data: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.client = Client.configured(endpoint=self.endpoint)
+
+    def artifacts(self, **files: bytes) -> None:
+        """Offer files, named with ``__`` for a slash."""
+        listed = []
+        for name, content in files.items():
+            path = name.replace("__", "/").replace("_json", ".json")
+            self.files[f"store/{path}"] = content
+            url = f"{self.endpoint}/store/{path}"
+            key = f"results/job/{path}"
+            listed.append({"key": key, "filename": path.rpartition("/")[2], "size": len(content), "url": url})
+        self.answers["results"] = [(200, {"artifacts": listed, "prefix": "results/job"})]
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    running = Service()
+    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield running
+    running.server.shutdown()
+    running.server.server_close()
+    thread.join()
+
+
+def test_submit_sends_only_what_was_given(service: Service) -> None:
+    service.answers["submit"] = [(202, {"job_id": "arn:job", "artifact_prefix": "job", "status": "SUBMITTED"})]
+    job = service.client.submit("abc", no_upload=True)
+    assert (job.job_id, job.artifact_prefix) == ("arn:job", "job")
+    method, _, payload, _ = service.requests[0]
+    assert method == "POST"
+    assert payload == {"meta_analysis_id": "abc", "environment": "production", "no_upload": True}
+
+
+def test_submit_with_an_idempotency_key_sends_it_as_a_header_and_may_be_repeated(service: Service) -> None:
+    service.answers["submit"] = [(503, {"error": "busy"}), (202, {"job_id": "arn:job", "artifact_prefix": "job"})]
+    assert service.client.submit("abc", idempotency_key="once").job_id == "arn:job"
+    assert [headers["idempotency-key"] for *_, headers in service.requests] == ["once", "once"]
+
+
+def test_submit_without_a_key_is_never_repeated(service: Service) -> None:
+    service.answers["submit"] = [(503, {"error": "busy"})]
+    with pytest.raises(ServiceError, match="busy"):
+        service.client.submit("abc")
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, RequestRefusedError), (403, NotAllowedError), (404, JobUnknownError), (409, JobExistsError)],
+)
+def test_a_refusal_carries_the_services_words(service: Service, status: int, error: type[RequestRefusedError]) -> None:
+    service.answers["status"] = [(status, {"status": "FAILED", "error": "the service's own words"})]
+    with pytest.raises(error, match="the service's own words") as raised:
+        service.client.status("arn:job")
+    assert raised.value.status == status
+
+
+def test_an_answer_that_is_not_json_is_an_error_of_the_service(service: Service) -> None:
+    service.answers["status"] = [(200, b"<html>")]
+    with pytest.raises(ServiceError, match="not a JSON object"):
+        service.client.status("arn:job")
+
+
+def test_a_service_that_is_not_there_is_named(service: Service) -> None:
+    client = Client.configured(endpoint="http://127.0.0.1:9")
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9/submit does not answer"):
+        client.submit("abc")
+
+
+def test_cancel_is_a_delete_on_status(service: Service) -> None:
+    service.answers["status"] = [(200, {"status": "FAILED", "artifact_prefix": "job", "error": "stopped"})]
+    assert service.client.cancel("arn:job").ended
+    assert service.requests[0][:3] == ("DELETE", "status", {"job_id": "arn:job"})
+
+
+def test_logs_follows_every_page(service: Service) -> None:
+    page = [{"timestamp": 1, "message": "one"}], [{"timestamp": 2, "message": "two"}]
+    service.answers["logs"] = [
+        (200, {"events": page[0], "next_token": "more"}),
+        (200, {"events": [], "next_token": "still more"}),
+        (200, {"events": page[1], "next_token": None}),
+    ]
+    assert service.client.logs("job", start_time=0) == [LogRecord(1, "one"), LogRecord(2, "two")]
+    assert [payload.get("next_token") for _, _, payload, _ in service.requests] == [None, "more", "still more"]
+
+
+def test_following_gives_each_record_once_and_ends_with_the_job(service: Service) -> None:
+    running = {"status": "RUNNING", "artifact_prefix": "job", "start_time": "2026-01-01T00:00:00+00:00"}
+    ended = {**running, "status": "SUCCEEDED"}
+    first = {"timestamp": 1_767_225_600_000, "message": '{"message": "workflow.start"}'}
+    second = {"timestamp": 1_767_225_601_000, "message": '{"message": "workflow.success"}'}
+    service.answers["status"] = [(200, running), (503, {}), (200, running), (200, ended)]
+    service.answers["logs"] = [
+        (200, {"events": [first], "next_token": None}),
+        (200, {"events": [first], "next_token": None}),
+        (200, {"events": [first, second], "next_token": None}),
+    ]
+    updates = list(service.client.follow("arn:job", poll_seconds=1, sleep=lambda _: None))
+    assert [update.status.status for update in updates] == ["RUNNING", "RUNNING", "SUCCEEDED"]
+    messages = [record.fields["message"] for update in updates for record in update.records]
+    assert messages == ["workflow.start", "workflow.success"]
+
+
+def test_following_gives_up_on_a_service_that_stays_away() -> None:
+    client = Client.configured(endpoint="http://127.0.0.1:9")
+    client._call = lambda *_, **__: (_ for _ in ()).throw(ServiceError("away"))  # type: ignore[method-assign]
+    waits: list[float] = []
+    with pytest.raises(ServiceError, match="away"):
+        list(client.follow("arn:job", poll_seconds=10, patience_seconds=30, sleep=waits.append))
+    assert waits == [10, 10, 10]
+
+
+def test_a_download_has_the_jobs_folders_and_verified_content(service: Service, tmp_path: Path) -> None:
+    table = b"x\ty"
+    metadata = {"artifacts": [{"filename": "tables/a.tsv", "sha256": hashlib.sha256(table).hexdigest()}]}
+    service.artifacts(**{"tables__a.tsv": table, "metadata_json": json.dumps(metadata).encode()})
+    pieces: list[int] = []
+    files = service.client.download("job", tmp_path, on_bytes=pieces.append)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in files) == ["metadata.json", "tables/a.tsv"]
+    assert (tmp_path / "tables" / "a.tsv").read_bytes() == table
+    assert sum(pieces) == len(table) + len(json.dumps(metadata))
+
+
+def test_a_file_with_another_checksum_is_refused_and_not_kept(service: Service, tmp_path: Path) -> None:
+    metadata = {"artifacts": [{"filename": "a.tsv", "sha256": "0" * 64}]}
+    service.artifacts(**{"a.tsv": b"changed", "metadata_json": json.dumps(metadata).encode()})
+    with pytest.raises(DownloadError, match=r"a\.tsv has another checksum"):
+        service.client.download("job", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["metadata.json"]
+
+
+@pytest.mark.parametrize("path", ["../a", "/etc/a", "b/../../a", "C:/a", "a\\b"])
+def test_a_name_that_leads_out_of_the_directory_is_refused(service: Service, tmp_path: Path, path: str) -> None:
+    entry = {"key": "results/job/a", "filename": "a", "path": path, "size": 1, "url": f"{service.endpoint}/store/a"}
+    service.answers["results"] = [(200, {"artifacts": [entry], "prefix": "results/job"})]
+    with pytest.raises(DownloadError, match="leads out of"):
+        service.client.download("job", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_without_files_is_an_error(service: Service, tmp_path: Path) -> None:
+    service.artifacts()
+    with pytest.raises(DownloadError, match="no files"):
+        service.client.download("job", tmp_path)
+
+
+def test_an_endpoint_comes_before_everything_else(tmp_path: Path) -> None:
+    found = addresses("http://here/", None, {"COMPOSE_RUNNER_SUBMIT_URL": "http://there"})
+    assert found.url_of("submit") == "http://here/submit"
+
+
+def test_single_addresses_come_from_the_environment(tmp_path: Path) -> None:
+    found = addresses(None, None, {"COMPOSE_RUNNER_SUBMIT_URL": "http://there"})
+    assert found.url_of("submit") == "http://there"
+    with pytest.raises(SettingsError, match="COMPOSE_RUNNER_STATUS_URL"):
+        found.url_of("status")
+
+
+def test_a_profile_gives_addresses_and_how_to_sign(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.toml"
+    file.write_text('[lab]\nsubmit = "https://a.lambda-url.eu-west-1.on.aws/"\nauth = "iam"\n')
+    variables = {"COMPOSE_RUNNER_PROFILES": str(file)}
+    assert addresses(None, "lab", variables).sign
+    with pytest.raises(SettingsError, match="no profile other"):
+        addresses(None, "other", variables)
+    file.write_text('[lab]\nsubmitt = "x"\n')
+    with pytest.raises(SettingsError, match="submitt"):
+        addresses(None, "lab", variables)
+    file.write_text("[lab")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        addresses(None, "lab", variables)
+
+
+def test_nothing_configured_means_the_embedded_service(tmp_path: Path) -> None:
+    found = addresses(None, None, {"COMPOSE_RUNNER_PROFILES": str(tmp_path / "none")})
+    assert found.url_of("logs") == "http://127.0.0.1:8642/logs"
+
+
+def test_requests_are_signed_for_lambda_in_the_region_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    url = "https://abc.lambda-url.eu-west-1.on.aws/"
+    headers = ServiceAddresses({"submit": url}, sign=True).signed("POST", url, b"{}", {"Content-Type": "a/b"})
+    assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "/eu-west-1/lambda/aws4_request" in headers["Authorization"]
+    assert "not-a-secret" not in str(headers)
+
+
+def test_an_address_without_a_region_cannot_be_signed_for() -> None:
+    with pytest.raises(SettingsError, match="region"):
+        ServiceAddresses({}, sign=True).signed("POST", "https://example.org/", b"", {})
