@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.image import threshold_img
 from nilearn.reporting import get_clusters_table
 from scipy import ndimage
 
@@ -55,6 +56,17 @@ def test_tables_and_label_maps_are_nilearns_own(kind: str, dtype: type, options:
     for mine, theirs in zip(our_labels, labels, strict=True):
         np.testing.assert_array_equal(mine.get_fdata(), theirs.get_fdata())
         assert mine.get_data_dtype() == theirs.get_data_dtype()
+
+
+@pytest.mark.parametrize("kind", ["smooth", "rounded", "binary", "ring"])
+@pytest.mark.parametrize("cluster_threshold", [5, 300])
+def test_small_clusters_are_removed_as_nilearn_does(kind: str, cluster_threshold: int) -> None:
+    image = nib.Nifti1Image(volume(kind), AFFINE)
+    options = {"threshold": 0.6, "cluster_threshold": cluster_threshold, "copy_header": True}
+    theirs = threshold_img(image, **options)
+    with cluster_tables_by_box():
+        ours = threshold_img(image, **options)
+    np.testing.assert_array_equal(ours.get_fdata(), theirs.get_fdata())
 
 
 def test_nilearns_own_step_is_back_afterwards() -> None:

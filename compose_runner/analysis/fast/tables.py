@@ -166,16 +166,35 @@ def clusters_table(
     return (table, label_maps) if return_label_maps else table
 
 
+def without_small_clusters(arr: NDArray[Any], cluster_threshold: float, copy: bool = True) -> NDArray[Any]:
+    """Set clusters of fewer voxels than ``cluster_threshold`` to 0, for each sign; nilearn's step, in one pass."""
+    from scipy import ndimage
+
+    if copy:
+        arr = arr.copy()
+    for sign in np.unique(np.sign(arr)):
+        labels, count = ndimage.label(arr * sign > 0, ndimage.generate_binary_structure(3, 1))
+        if count:
+            small = np.bincount(labels.ravel()) < cluster_threshold
+            small[0] = False
+            arr[small[labels]] = 0
+    return arr
+
+
+# The steps of nilearn that are replaced while cluster tables are made.
+REPLACED: tuple[tuple[str, str, Any], ...] = (
+    ("nilearn.reporting.get_clusters_table", "_get_clusters_table_volume", clusters_table),
+    ("nilearn.image.image", "_apply_cluster_size_threshold", without_small_clusters),
+)
+
+
 @contextlib.contextmanager
 def cluster_tables_by_box() -> Iterator[None]:
-    """Let nilearn, and NiMARE through it, make cluster tables with :func:`clusters_table`."""
-    module: Any = importlib.import_module("nilearn.reporting.get_clusters_table")
-    original = getattr(module, "_get_clusters_table_volume", None)
-    if original is None:  # another nilearn: its own step stays
+    """Let nilearn, and NiMARE through it, threshold clusters and make their tables with the steps of this module."""
+    with contextlib.ExitStack() as restore:
+        for module_name, name, step in REPLACED:
+            module: Any = importlib.import_module(module_name)
+            if hasattr(module, name):  # another nilearn keeps its own step
+                restore.callback(setattr, module, name, getattr(module, name))
+                setattr(module, name, step)
         yield
-        return
-    module._get_clusters_table_volume = clusters_table
-    try:
-        yield
-    finally:
-        module._get_clusters_table_volume = original
