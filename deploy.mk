@@ -9,7 +9,7 @@ STAGE ?= default
 # FLAGS=--no-cached builds from nothing
 FLAGS ?=
 
-.PHONY: build lint-template image deploy
+.PHONY: build lint-template image deploy sam-local
 
 $(SAM_VENV)/.ready: deploy.mk
 	@scripts/tool_environment.sh "$(PYTHON)" $(SAM_VENV) aws-sam-cli==$(SAM_VERSION) awslambdaric boto3
@@ -20,7 +20,7 @@ $(CHECKOV_VENV)/.ready: deploy.mk
 	@touch $@
 
 build: $(SAM_VENV)/.ready ## build the functions and their layers (sam build)
-	$(SAM) build --config-env $(STAGE) $(FLAGS)
+	$(SAM) build --config-env $(STAGE) $(filter-out --skip-pull-image,$(FLAGS))
 
 lint-template: $(SAM_VENV)/.ready $(CHECKOV_VENV)/.ready ## sam validate, cfn-lint and checkov on template.yaml
 	$(SAM) validate --lint --region us-east-1
@@ -32,3 +32,7 @@ image: $(READY) ## build the task's image, push it to ECR, print its digest
 
 deploy: $(READY) build ## from a clone to printed URLs; STAGE=dev or prod, GUIDED=1 asks
 	@PATH="$(CURDIR)/$(SAM_VENV)/bin:$$PATH" $(PY) scripts/deploy.py --stage $(STAGE) $(if $(GUIDED),--guided)
+
+EVENTS ?=
+sam-local: $(READY) build ## sam local invoke on sample events (needs Docker); FLAGS=--skip-pull-image
+	@$(PY) scripts/sam_local.py $(filter --skip-pull-image,$(FLAGS)) $(EVENTS)
