@@ -367,3 +367,38 @@ def test_keys_of_a_job_that_never_ran_are_deleted(machine: Machine) -> None:
 
     left = parameters.get_parameters_by_path(Path=KEYS_PATH, Recursive=True)["Parameters"]
     assert [parameter["Name"] for parameter in left] == [f"{KEYS_PATH}/{machine.job}-2/nsc_key"]
+
+
+@pytest.fixture
+def out_of_memory(monkeypatch: pytest.MonkeyPatch) -> TaskFault:
+    """A task whose container was killed for want of memory, which ECS tells in the container's own reason."""
+    stop = EmbeddedAws._fail
+
+    def stop_with_reason(self: EmbeddedAws, task: Any, fault: TaskFault) -> None:
+        task.containers[0].reason = "OutOfMemoryError: Container killed due to memory usage"
+        stop(self, task, fault)
+
+    monkeypatch.setattr(EmbeddedAws, "_fail", stop_with_reason)
+    return TaskFault("Essential container in task exited", exit_code=137, stop_code="EssentialContainerExited")
+
+
+def test_a_standard_task_without_enough_memory_goes_on_as_a_large_one(
+    machine: Machine, out_of_memory: TaskFault
+) -> None:
+    machine.aws.faults.append(out_of_memory)
+
+    described = machine.run()
+
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["output"])["task_size"] == "large"
+
+
+def test_a_large_task_without_enough_memory_fails_with_that_reason(machine: Machine, out_of_memory: TaskFault) -> None:
+    machine.aws.faults.append(out_of_memory)
+
+    execution = machine.start(size="large")
+    described = machine.aws.wait_for(execution)
+
+    assert (described["status"], described["error"]) == ("FAILED", "OutOfMemory")
+    assert "more memory" in described["cause"]
+    assert machine.entered(execution).count("RunAnalysis") == 1
