@@ -150,9 +150,13 @@ def run_permutations(permutations: Permutations, n_cores: int) -> NullDistributi
     ranges = shard_ranges(permutations.n_iters, wishes.n_shards)
     whole = NullDistribution(0, np.zeros((permutations.n_iters, permutations.n_columns)))
     pieces = [_load(permutations, wishes, index, *limits) for index, limits in enumerate(ranges)]
-    if wishes.shard is not None and not all(piece.complete for piece in pieces):
+    # what no store can hold is needed whole by whatever comes after it
+    if wishes.shard is not None and permutations.name and not all(piece.complete for piece in pieces):
         _run_piece(permutations, pieces[wishes.shard], wishes, wishes.shard, n_cores, 0, len(pieces[wishes.shard].rows))
         raise ShardFinished(_piece_name(permutations, wishes, wishes.shard))
+    missing = sum(len(piece.rows) - piece.done for piece in pieces)
+    if missing and wishes.before_run is not None and wishes.store is not None and permutations.name:
+        wishes.before_run(missing)
     before = sum(piece.done for piece in pieces if piece.complete)
     for index, piece in enumerate(pieces):
         if not piece.complete:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+CHECKPOINT_SECONDS = 60.0
+
 
 class NullStore(Protocol):
     """Where partial null distributions are kept: a directory, S3, memory.
@@ -52,7 +54,8 @@ class Session:
     store: NullStore | None = None
     n_shards: int = 1
     shard: int | None = None
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    before_run: Callable[[int], None] | None = None
 
 
 _current: contextvars.ContextVar[Session | None] = contextvars.ContextVar("monte_carlo_session", default=None)
@@ -70,7 +73,8 @@ def session(
     store: NullStore | None = None,
     n_shards: int = 1,
     shard: int | None = None,
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    before_run: Callable[[int], None] | None = None,
 ) -> Iterator[Session]:
     """Put wishes in force for every Monte Carlo run inside the ``with`` block.
 
@@ -87,6 +91,9 @@ def session(
         :class:`ShardFinished`. Without it every range is loaded or, where it is missing, computed.
     checkpoint_seconds : float, optional
         Least time between two saves of an unfinished range.
+    before_run : callable, optional
+        Called with the number of permutations that are still to be computed, before a run that the store can hold;
+        what it raises ends the run, which other sessions may then compute in shards.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def session(
         raise ValueError(f"shard {shard} of {n_shards} does not exist")
     if shard is not None and store is None:
         raise ValueError("a shard needs a store for what it computes")
-    made = Session(progress, store, n_shards, shard, checkpoint_seconds)
+    made = Session(progress, store, n_shards, shard, checkpoint_seconds, before_run)
     token = _current.set(made)
     try:
         yield made
