@@ -104,6 +104,17 @@ def records_on(stream: TextIO, log_format: LogFormat, console: Console | None = 
             logging.getLogger(name).setLevel(level)
 
 
+def time_left(seconds: object) -> str:
+    """Write a number of seconds as ``about 5 min left``; nothing for what is not a number."""
+    if not isinstance(seconds, int | float):
+        return ""
+    if seconds < 90:
+        return f"about {seconds:.0f} s left"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
 class LoggedProgress:
     """Tells progress as log records: every stage, and its steps at most every few seconds.
 
@@ -154,7 +165,7 @@ class TerminalProgress:
                     return Text()
                 steps = f"{task.completed:,.0f} of {task.total or 0:,.0f}"
                 seconds = task.time_remaining
-                return Text(steps if task.finished or seconds is None else f"{steps}, {seconds:.0f} s left")
+                return Text(steps if task.finished or seconds is None else f"{steps}, {time_left(seconds)}")
 
         self._bar: Bar = Bar(
             SpinnerColumn(finished_text="[green]✓"),

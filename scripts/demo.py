@@ -1,38 +1,92 @@
-"""`make demo`: run a real meta-analysis of 21 studies of pain, and say where its report is."""
+"""`make demo`: the whole service on this machine runs a meta-analysis of 21 studies of pain.
+
+Starts the service with a Compose that it brings along, submits the meta-analysis over HTTP, follows it to its end,
+downloads its artifacts, and says where the report is: each with the command that a user would type.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
-import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compose_runner import demo
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 RESULTS = Path("demo-results")
+COMMAND = Path(sys.executable).with_name("compose-runner")
+NAME = "demo"
+STOP_SECONDS = 30
 
 
 def main() -> int:
-    """Run the demo's bundle with the command that a user would type, and print the peaks it found."""
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = Path(folder) / "bundle.json"
-        bundle.write_text(json.dumps(demo.bundle_document()), encoding="utf-8")
-        command = ["compose-run", demo.META_ANALYSIS_ID, "--bundle", str(bundle), "--result-dir", str(RESULTS)]
-        print("$", " ".join(command), file=sys.stderr)
-        status = subprocess.run([Path(sys.executable).with_name(command[0]), *command[1:]], check=False).returncode
-    if status:
-        return status
+    """Run the demo and give its exit code."""
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    with _service() as endpoint:
+        os.environ["COMPOSE_RUNNER_ENDPOINT"] = endpoint
+        for arguments in (
+            ["submit", demo.META_ANALYSIS_ID, "--artifact-prefix", NAME, "--follow"],
+            ["results", NAME, "--download", str(RESULTS)],
+        ):
+            _show(arguments)
+            ended = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.DEVNULL)
+            if ended.returncode:
+                return ended.returncode
     (table,) = RESULTS.glob("*_tab-clust.tsv")
     with table.open(encoding="utf-8") as file:
         peaks = [row for row in csv.DictReader(file, delimiter="\t") if row["Cluster Size (mm3)"]]
-    print(f"\n{len(peaks)} clusters of convergence between 21 studies of pain (MNI coordinates of their peaks):")
+    print(f"\n{len(peaks)} clusters where {_studies()} studies of pain converge; their peaks in MNI space:")
     for peak in peaks:
         x, y, z = (float(peak[axis]) for axis in "XYZ")
-        print(f"  {x:6.0f} {y:6.0f} {z:6.0f}   z = {float(peak['Peak Stat']):.2f}   {peak['Cluster Size (mm3)']} mm³")
+        size = float(peak["Cluster Size (mm3)"])
+        print(f"  {x:5.0f} {y:5.0f} {z:5.0f} mm   z = {float(peak['Peak Stat']):.2f}   {size:6,.0f} mm³")
     print(f"\nReport: {(RESULTS / 'report.html').resolve().as_uri()}")
     return 0
+
+
+def _studies() -> int:
+    metadata = json.loads((RESULTS / "metadata.json").read_bytes())
+    count: int = metadata["counts"]["first"]["studies"]
+    return count
+
+
+@contextmanager
+def _service() -> Iterator[str]:
+    """Run the service in a process of its own, which ends with the block; gives its address."""
+    data, log = Path(".make/demo"), Path(".make/demo.log")
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir(parents=True)
+    arguments = ["serve", "--demo", "--port", "0", "--data", str(data)]
+    _show(arguments)
+    with log.open("w", encoding="utf-8") as written:
+        service = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=written, text=True)
+    try:
+        assert service.stdout is not None
+        ready = service.stdout.readline()
+        if not ready:
+            sys.stderr.write(log.read_text(encoding="utf-8"))
+            raise SystemExit(service.wait())
+        yield json.loads(ready)["submit"].rsplit("/", 1)[0]
+    finally:
+        if service.poll() is None:
+            service.send_signal(signal.SIGTERM)
+            try:
+                service.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                service.kill()
+
+
+def _show(arguments: list[str]) -> None:
+    print(f"\033[1m$ compose-runner {' '.join(arguments)}\033[0m", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

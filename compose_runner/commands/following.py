@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compose_runner import log_events
-from compose_runner.client import RUNNING
 from compose_runner.commands.service_options import print_json
+from compose_runner.console import TerminalProgress
+from compose_runner.progress import ProgressRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +34,7 @@ _UNSHOWN = frozenset(
         "logger",
     }
 )
+_SHOWN_BY_BAR = (log_events.STAGE, log_events.PROGRESS)
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -86,60 +88,20 @@ def _follow_in_lines(updates: Iterable[Update]) -> JobStatus:
 
 
 def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
     status = None
-    bar = Progress(
-        SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description:<34}"),
-        BarColumn(bar_width=28),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("waiting for its turn", total=None, left="")
+    with TerminalProgress(console) as bar:
         for update in updates:
             for record in update.records:
-                if record.fields.get("message") != log_events.PROGRESS:  # the bar shows it
+                if record.fields.get("message") not in _SHOWN_BY_BAR:
                     style = _LEVEL_STYLES.get(str(record.fields.get("level")), "")
                     console.print(Text(line_of(record), style=style), soft_wrap=True)
             status = update.status
-            shown = _shown(status)
-            bar.update(task, **shown)
+            if status.progress is not None:
+                bar(ProgressRecord.model_validate(status.progress))
     assert status is not None
     return status
-
-
-def _shown(status: JobStatus) -> dict[str, Any]:
-    progress = status.progress
-    if progress is None:
-        return {
-            "description": status.status.lower() if status.status != RUNNING else "running",
-            "total": None,
-            "left": "",
-        }
-    total = progress.get("total")
-    return {
-        "description": str(progress.get("stage")),
-        "total": total or None,
-        "completed": progress.get("completed") or 0,
-        "left": time_left(progress.get("seconds_left")),
-    }
-
-
-def time_left(seconds: Any) -> str:
-    """Write a number of seconds as ``about 5 min left``; nothing for what is not a number."""
-    if not isinstance(seconds, int | float):
-        return ""
-    if seconds < 90:
-        return f"about {seconds:.0f} s left"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min left"
-    return f"about {seconds / 3600:.1f} h left"
 
 
 def tell_end(status: JobStatus) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.commands.following import time_left
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+from compose_runner.console import time_left
 
 
 @click.command(context_settings=CONTEXT)
