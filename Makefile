@@ -12,10 +12,10 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
 	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
 	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
 
-.PHONY: help setup demo test lint format build bench clean
+.PHONY: help setup demo test lint format bench pictures clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything, kernels compiled
 
@@ -27,7 +27,7 @@ demo: $(READY) ## run a real meta-analysis of pain and show where its report is
 	@$(PY) scripts/demo.py
 
 test: $(READY) ## every test; TESTS=tests/unit for some
-	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
@@ -41,6 +41,9 @@ format: $(READY) ## let ruff put the code in order
 
 bench: $(READY) ## measure against the runner in production, write docs/benchmarks.md
 	@$(PY) -m benchmarks
+
+pictures: $(READY) ## make the README's pictures again (needs chromium)
+	@$(PY) scripts/pictures.py
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) .venv-* .make .aws-sam dist build demo-results .pytest_cache .mypy_cache .ruff_cache .hypothesis

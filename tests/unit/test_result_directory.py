@@ -24,9 +24,14 @@ def test_files_appear_together_when_the_block_ends(tmp_path: Path) -> None:
 
 def test_a_run_that_dies_while_writing_leaves_no_file_that_looks_complete(tmp_path: Path) -> None:
     directory = ResultDirectory(tmp_path)
-    with pytest.raises(KeyboardInterrupt), directory.writing() as folder:
-        (folder / "z.nii.gz").write_bytes(b"half a m")
-        raise KeyboardInterrupt
+
+    def killed_while_writing() -> None:
+        with directory.writing() as folder:
+            (folder / "z.nii.gz").write_bytes(b"half a m")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed_while_writing()
     assert list(tmp_path.iterdir()) == []
 
 
