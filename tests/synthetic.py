@@ -79,9 +79,7 @@ def analysis(
     }
 
 
-def study(
-    study_id: str, analyses: Iterable[Document], *, metadata: Mapping[str, Any] | None = None
-) -> Document:
+def study(study_id: str, analyses: Iterable[Document], *, metadata: Mapping[str, Any] | None = None) -> Document:
     """Make one study out of its analyses."""
     return {
         "id": study_id,
