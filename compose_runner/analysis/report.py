@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import tempfile
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -121,14 +122,16 @@ def _drawable(result: MetaResult) -> MetaResult:
 
 @contextmanager
 def _drawing_quietly() -> Iterator[None]:
-    """Figures are files: no display, and no window left open when drawing fails."""
+    """Figures are files: no display, no window left open when drawing fails, no warnings about axes and colours."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     backend = mpl.get_backend()
     plt.switch_backend("agg")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         plt.close("all")
         plt.switch_backend(backend)
@@ -273,7 +276,9 @@ def _record(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Specification", json.dumps(metadata.get("specification") or {}, default=str)),
         ("Inputs", str(inputs.get("origin") or "")),
     ]
-    for part, about in inputs.items():
-        if isinstance(about, dict):
-            rows.append((part.capitalize(), f"{about.get('source')} (SHA-256 {about.get('sha256')})"))
+    rows += [
+        (part.capitalize(), f"{about.get('source')} (SHA-256 {about.get('sha256')})")
+        for part, about in inputs.items()
+        if isinstance(about, dict)
+    ]
     return [(title, value) for title, value in rows if value]
