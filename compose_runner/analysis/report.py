@@ -258,9 +258,11 @@ def _facts(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [("Estimator", metadata.get("estimator"))]
     method = ((corrector.get("args") or {}).get("method") or "").strip()
     facts.append(("Correction", f"{corrector['type'].removesuffix('Corrector')} {method}" if corrector else "none"))
-    for word in ("studies", "foci"):
-        if any(word in count for count in counts):
-            facts.append((word.capitalize(), " + ".join(str(count.get(word, 0)) for count in counts)))
+    facts += [
+        (word.capitalize(), " + ".join(str(count.get(word, 0)) for count in counts))
+        for word in ("studies", "foci")
+        if any(word in count for count in counts)
+    ]
     facts.append(("Seed", metadata.get("seed")))
     return [(title, value) for title, value in facts if value is not None]
 
