@@ -11,6 +11,10 @@ EXIT_CANNOT_RUN = 1
 EXIT_USAGE = 2
 EXIT_TRY_AGAIN = 75
 EXIT_INTERRUPTED = 130
+# a task that wants its permutations computed by n tasks exits with this + n; n is 2 to 24, since Docker, shells and
+# signals use the codes from 125 on
+EXIT_SPREAD = 100
+MOST_SHARDS = 24
 
 
 class ComposeRunnerError(Exception):
@@ -101,6 +105,28 @@ class ServiceUnavailableError(TemporaryError):
 
 class InterruptedRunError(TemporaryError):
     """The run was asked to stop before it was done."""
+
+
+class SpreadWanted(ComposeRunnerError):
+    """The permutations should be computed by several tasks, after which this one can be started again.
+
+    Parameters
+    ----------
+    n_shards : int
+        How many tasks, 2 to :data:`MOST_SHARDS`.
+    seconds : float
+        Predicted time on one task.
+    """
+
+    def __init__(self, n_shards: int, seconds: float) -> None:
+        if not 2 <= n_shards <= MOST_SHARDS:
+            raise ValueError(f"permutations can be spread over 2 to {MOST_SHARDS} tasks, not {n_shards}")
+        self.n_shards = n_shards
+        self.seconds = seconds
+        self.exit_code = EXIT_SPREAD + n_shards
+        super().__init__(
+            f"The permutations would take about {seconds:.0f} s on one task; {n_shards} should share them."
+        )
 
 
 class TerminationRequested(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 class Stage(StrEnum):
@@ -41,6 +41,8 @@ class ProgressRecord(BaseModel):
         Estimate for the rest of the run where one exists, otherwise for this stage.
     updated : datetime
         When the record was made.
+    shards : int or None
+        Over how many tasks the permutations are spread; each has a record of its own then.
     """
 
     # three of the four functions load this class and never use it
@@ -52,6 +54,7 @@ class ProgressRecord(BaseModel):
     percent: float | None = Field(default=None, ge=0, le=100)
     seconds_left: float | None = Field(default=None, ge=0)
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    shards: int | None = Field(default=None, ge=1)
 
 
 class ProgressListener(Protocol):
@@ -78,7 +81,17 @@ class Progress:
         self._stage = Stage.FETCH
         self._started = clock()
         self.seconds: dict[str, float] = {}
+        self._expected: dict[Stage, float] = {}
         self._open = False
+
+    @property
+    def stage(self) -> Stage:
+        """The current stage."""
+        return self._stage
+
+    def expect(self, stage: Stage, seconds: float) -> None:
+        """Say how long a stage is predicted to take, for as long as its own steps tell nothing."""
+        self._expected[stage] = seconds
 
     def start(self, stage: Stage, total: int | None = None) -> None:
         """Begin a stage and end the one before it."""
@@ -97,21 +110,68 @@ class Progress:
             self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - self._started
             self._open = False
 
+    def spread(self, shards: int, total: int, seconds_left: float) -> None:
+        """Say that the steps of the current stage are left to so many other tasks, each with a record of its own."""
+        if self._listener is not None:
+            self._listener(
+                ProgressRecord(stage=self._stage, total=total, percent=0.0, seconds_left=seconds_left, shards=shards)
+            )
+
     def _tell(self, completed: int, total: int | None) -> None:
         if self._listener is None:
             return
-        percent = seconds_left = None
+        percent = None
         if total:
             completed = min(completed, total)
             percent = 100.0 * completed / total
-            if completed:
-                seconds_left = (self._clock() - self._started) / completed * (total - completed)
         self._listener(
             ProgressRecord(
                 stage=self._stage,
                 completed=completed,
                 total=total,
                 percent=percent,
-                seconds_left=seconds_left,
+                seconds_left=self._seconds_left(completed, total),
             )
         )
+
+    def _seconds_left(self, completed: int, total: int | None) -> float | None:
+        """What this stage's own steps or its prediction say, and what is predicted of the stages after it."""
+        spent = self._clock() - self._started
+        own: float | None = None
+        if total and completed:
+            own = spent / completed * (total - completed)
+        elif self._stage in self._expected:
+            own = max(0.0, self._expected[self._stage] - spent)
+        order = list(Stage)
+        later = [seconds for stage, seconds in self._expected.items() if order.index(stage) > order.index(self._stage)]
+        if own is None and not later:
+            return None
+        return (own or 0.0) + sum(later)
+
+
+def merged(spread: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:
+    """Make one record of a job whose permutations are spread over several tasks.
+
+    Parameters
+    ----------
+    spread : ProgressRecord
+        The job's own record: how many permutations there are in all, and over how many tasks.
+    shards : iterable of ProgressRecord
+        What those tasks tell that have begun; only records of the same stage count, the others prepare.
+    """
+    told = [record for record in shards if record.stage is spread.stage and record.total]
+    completed = sum(record.completed for record in told)
+    if not told or not spread.total:
+        return spread
+    completed = min(completed, spread.total)
+    estimates = [record.seconds_left for record in told if record.seconds_left is not None]
+    if len(told) < (spread.shards or 1) and spread.seconds_left is not None:
+        estimates.append(spread.seconds_left)
+    return spread.model_copy(
+        update={
+            "completed": completed,
+            "percent": 100.0 * completed / spread.total,
+            "seconds_left": max(estimates, default=None),
+            "updated": max(spread.updated, *(record.updated for record in told)),
+        }
+    )

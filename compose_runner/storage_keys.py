@@ -60,6 +60,10 @@ class JobKeys:
         """Key of the record that the running task keeps up to date."""
         return self._below(".progress", f"{self.artifact_prefix}.json")
 
+    def shard_progress(self, shard: int) -> str:
+        """Key of the record of one of the tasks that share the job's permutations; the first is 0."""
+        return self._below(".progress", self.artifact_prefix, f"{shard}.json")
+
     @property
     def checkpoints(self) -> str:
         """Prefix of what an interrupted task goes on from, without a slash at the end."""

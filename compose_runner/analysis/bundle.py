@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -290,6 +290,22 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
         for part, document in documents.items():
             _write_json(place / f"{part}.json", document)
     return place
+
+
+def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle that :func:`save_bundle` wrote in one file, as what it was when it was fetched.
+
+    Unlike :func:`load_bundle` it gives the origin and the addresses of then: an interrupted job goes on from its own
+    inputs, which are not a researcher's file.
+    """
+    bundle = load_bundle(path)
+    about = _read_json(Path(path), "bundle").get(_ABOUT) or {}
+    sources = about.get("sources")
+    return replace(
+        bundle,
+        origin=Origin(about.get("origin", Origin.DISK)),
+        sources=sources if isinstance(sources, dict) else bundle.sources,
+    )
 
 
 def _bare(documents: dict[str, Any], entity: Entity) -> object:

@@ -23,11 +23,13 @@ from compose_runner.analysis.specification import build
 from compose_runner.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nimare.results import MetaResult
 
     from compose_runner.analysis.bundle import Bundle
     from compose_runner.analysis.images import StagedImages
-    from compose_runner.analysis.job import JobOptions
+    from compose_runner.analysis.preparation import JobOptions
     from compose_runner.analysis.result_directory import ResultDirectory
     from compose_runner.analysis.selection import Groups
     from compose_runner.environments import Environment
@@ -112,6 +114,7 @@ def compute(
     options: JobOptions,
     directory: ResultDirectory,
     progress: Progress,
+    session: Mapping[str, Any],
 ) -> MetaResult:
     """Fit, correct and describe.
 
@@ -127,6 +130,8 @@ def compute(
         Where the account of the maps of an image-based meta-analysis goes.
     progress : Progress
         Told about stages and Monte Carlo iterations.
+    session : mapping
+        Arguments of :func:`compose_runner.analysis.engine.session`.
     """
     estimator, corrector = build(
         specification,
@@ -138,7 +143,7 @@ def compute(
 
     def fitted() -> MetaResult:
         with (
-            engine.session(progress=progress.advance),
+            engine.session(**session),
             engine.observe_iterations(progress.advance),
             cluster_tables_by_box(),
         ):

@@ -7,31 +7,29 @@ than everything else. Nothing here imports NiMARE at the top.
 from __future__ import annotations
 
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle, save_bundle
-from compose_runner.analysis.fast.interpreter import after_imports, prepare_interpreter
+from compose_runner.analysis.bundle import Bundle, save_bundle
+from compose_runner.analysis.monte_carlo import MonteCarlo
+from compose_runner.analysis.preparation import JobOptions, available_cores, begin, explaining, permutations_of
 from compose_runner.analysis.provenance import machine, versions
 from compose_runner.analysis.publish import prepare_publish, publish
 from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
-from compose_runner.errors import AnalysisError, ComposeRunnerError
 from compose_runner.progress import Progress, Stage
-from compose_runner.specification import Specification, parse_specification
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import os
+    from collections.abc import Callable
     from pathlib import Path
 
     from nimare.results import MetaResult
+
+    from compose_runner.specification import Specification
 
 log = logging.getLogger(__name__)
 
@@ -55,35 +53,6 @@ class JobOutcome:
     result: MetaResult
 
 
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """How to run, which never changes a number but for the seed.
-
-    Parameters
-    ----------
-    n_cores : int
-        Cores to use.
-    seed : int
-        Seed of every random draw.
-    report : bool
-        Draw the figures.
-    engine : {"auto", "nimare"}
-        Whose Monte Carlo code computes.
-    """
-
-    n_cores: int
-    seed: int = DEFAULT_SEED
-    report: bool = True
-    engine: str = "auto"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def run_job(
     meta_analysis_id: str | None,
     *,
@@ -100,6 +69,7 @@ def run_job(
     seed: int = DEFAULT_SEED,
     report: bool = True,
     engine: str = "auto",
+    monte_carlo: MonteCarlo | None = None,
 ) -> JobOutcome:
     """Run one job to its end.
 
@@ -134,11 +104,15 @@ def run_job(
         Draw the figures.
     engine : {"auto", "nimare"}
         ``nimare`` forces NiMARE's own Monte Carlo code.
+    monte_carlo : MonteCarlo, optional
+        Where checkpoints are kept, and over how many tasks permutations may be spread.
 
     Raises
     ------
     compose_runner.errors.ComposeRunnerError
         With the exit code that tells whether trying again can help.
+    compose_runner.errors.SpreadWanted
+        :func:`compose_runner.analysis.shard.run_shard` should compute the permutations first.
     """
     progress = progress or Progress()
     place = environment_named(environment)
@@ -148,30 +122,29 @@ def run_job(
     directory.clear()
     started = datetime.now(UTC)
 
-    progress.start(Stage.FETCH)
-    with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
-        importing_nimare = importing.submit(_computing_module)
-        inputs = _inputs(meta_analysis_id, place, bundle)
-        specification = parse_specification(inputs.specification)
-        if save_bundle_to is not None:
-            save_bundle(inputs, save_bundle_to)
-        compute = importing_nimare.result()
+    wishes = monte_carlo or MonteCarlo()
+    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes)
+    if save_bundle_to is not None:
+        save_bundle(inputs, save_bundle_to)
     if publishing:
         prepare_publish(directory.path, inputs, place)
 
     progress.start(Stage.SELECT)
     studies = compute.select_studies(inputs, specification, place, directory, progress)
-    with _explaining(specification):
-        result = compute.compute(studies, specification, options, directory, progress)
+    permutations = permutations_of(wishes, inputs, specification, studies.counts, options, directory, progress)
+    with explaining(specification):
+        result = compute.compute(studies, specification, options, directory, progress, permutations.session())
     progress.start(Stage.WRITE)
     metadata = {
         **_about(inputs, specification, options, place),
         "counts": studies.counts,
+        "prediction": {**permutations.prediction.describe(options.n_cores), "shards": wishes.n_shards},
         "started": started.isoformat(),
         **compute.describe(result),
     }
     compute.write(result, directory, metadata, options)
     _finish(metadata, directory, progress)
+    permutations.finish()
 
     if after_artifacts is not None:
         progress.start(Stage.UPLOAD)
@@ -212,40 +185,6 @@ def publish_again(
         directory.write_metadata({**metadata, "result_url": url})
     progress.finish()
     return url
-
-
-def _inputs(meta_analysis_id: str | None, place: Environment, bundle: str | os.PathLike[str] | None) -> Bundle:
-    if bundle is not None:
-        return load_bundle(bundle, meta_analysis_id)
-    if meta_analysis_id is None:
-        raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
-    # checked as soon as it is here: a specification that cannot run costs no download of its studyset
-    return fetch_bundle(meta_analysis_id, place, check=parse_specification)
-
-
-def _computing_module() -> Any:
-    """Import NiMARE, and what a job needs of it."""
-    prepare_interpreter()
-    try:
-        return import_module("compose_runner.analysis.compute")
-    finally:
-        after_imports()
-
-
-@contextmanager
-def _explaining(specification: Specification) -> Iterator[None]:
-    """Turn what NiMARE raises while it computes into an error that says what was being computed."""
-    try:
-        yield
-    except (ComposeRunnerError, OSError):
-        raise
-    except MemoryError as error:
-        raise AnalysisError(
-            f"{specification.estimator.name} needs more memory than there is; fewer cores may help (--n-cores 1)."
-        ) from error
-    except Exception as error:
-        log.debug("The computation failed", exc_info=True)
-        raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
 
 
 def _about(inputs: Bundle, specification: Specification, options: JobOptions, place: Environment) -> dict[str, Any]:

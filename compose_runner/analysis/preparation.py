@@ -1,0 +1,155 @@
+"""What a job and each of its shards begin with: inputs, NiMARE, the permutations that are to come."""
+
+from __future__ import annotations
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from compose_runner.analysis import DEFAULT_SEED
+from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle
+from compose_runner.analysis.engine.sessions import ShardFinished
+from compose_runner.analysis.fast.interpreter import after_imports, prepare_interpreter
+from compose_runner.errors import AnalysisError, ComposeRunnerError
+from compose_runner.prediction import predict
+from compose_runner.progress import Progress, Stage
+from compose_runner.specification import Specification, parse_specification
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
+    from compose_runner.analysis.result_directory import ResultDirectory
+    from compose_runner.environments import Environment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How to run, which never changes a number but for the seed.
+
+    Parameters
+    ----------
+    n_cores : int
+        Cores to use.
+    seed : int
+        Seed of every random draw.
+    report : bool
+        Draw the figures.
+    engine : {"auto", "nimare"}
+        Whose Monte Carlo code computes.
+    """
+
+    n_cores: int
+    seed: int = DEFAULT_SEED
+    report: bool = True
+    engine: str = "auto"
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def begin(
+    meta_analysis_id: str | None,
+    place: Environment,
+    bundle: str | os.PathLike[str] | None,
+    progress: Progress,
+    wishes: MonteCarlo,
+) -> tuple[Bundle, Specification, Any]:
+    """Get the inputs while NiMARE is imported.
+
+    Parameters
+    ----------
+    meta_analysis_id : str or None
+        Id on Compose; only a label when ``bundle`` is given.
+    place : Environment
+        Which Compose to ask.
+    bundle : path-like or None
+        Inputs from a disk.
+    progress : Progress
+        Told about the stage.
+    wishes : MonteCarlo
+        Knows whether an earlier task of the job has kept its inputs.
+
+    Returns
+    -------
+    inputs : Bundle
+    specification : Specification
+        Checked.
+    compute : module
+        :mod:`compose_runner.analysis.compute`.
+    """
+    progress.start(Stage.FETCH)
+    with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
+        importing_nimare = importing.submit(_computing_module)
+        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle)
+        specification = parse_specification(inputs.specification)
+        return inputs, specification, importing_nimare.result()
+
+
+def permutations_of(
+    wishes: MonteCarlo,
+    inputs: Bundle,
+    specification: Specification,
+    counts: Mapping[str, Mapping[str, int]],
+    options: JobOptions,
+    directory: ResultDirectory,
+    progress: Progress,
+) -> MonteCarloRun:
+    """Predict a job's permutations, so that the time that is left is known, and prepare them."""
+    prediction = predict(specification, counts.values(), engine=options.engine)
+    if wishes.n_shards == 1:
+        for run in prediction.runs:
+            progress.expect(run.stage, run.seconds(options.n_cores))
+    return wishes.begin(
+        inputs,
+        directory.path,
+        progress,
+        prediction,
+        seed=options.seed,
+        engine=options.engine,
+        n_cores=options.n_cores,
+    )
+
+
+@contextmanager
+def explaining(specification: Specification) -> Iterator[None]:
+    """Turn what NiMARE raises while it computes into an error that says what was being computed."""
+    try:
+        yield
+    except (ComposeRunnerError, ShardFinished, OSError):
+        raise
+    except MemoryError as error:
+        raise AnalysisError(
+            f"{specification.estimator.name} needs more memory than there is; fewer cores may help (--n-cores 1)."
+        ) from error
+    except Exception as error:
+        log.debug("The computation failed", exc_info=True)
+        raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
+
+
+def _inputs(meta_analysis_id: str | None, place: Environment, bundle: str | os.PathLike[str] | None) -> Bundle:
+    if bundle is not None:
+        return load_bundle(bundle, meta_analysis_id)
+    if meta_analysis_id is None:
+        raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
+    # checked as soon as it is here: a specification that cannot run costs no download of its studyset
+    return fetch_bundle(meta_analysis_id, place, check=parse_specification)
+
+
+def _computing_module() -> Any:
+    """Import NiMARE, and what a job needs of it."""
+    prepare_interpreter()
+    try:
+        return import_module("compose_runner.analysis.compute")
+    finally:
+        after_imports()

@@ -1,0 +1,77 @@
+"""One task's share of a job's permutations."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from compose_runner.analysis import DEFAULT_SEED
+from compose_runner.analysis.engine.sessions import ShardFinished
+from compose_runner.analysis.preparation import JobOptions, available_cores, begin, explaining, permutations_of
+from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.environments import DEFAULT_ENVIRONMENT, environment_named
+from compose_runner.progress import Progress, Stage
+
+if TYPE_CHECKING:
+    import os
+
+    from compose_runner.analysis.monte_carlo import MonteCarlo
+
+log = logging.getLogger(__name__)
+
+
+def run_shard(
+    meta_analysis_id: str | None,
+    *,
+    monte_carlo: MonteCarlo,
+    environment: str = DEFAULT_ENVIRONMENT,
+    result_dir: str | os.PathLike[str],
+    n_cores: int | None = None,
+    progress: Progress | None = None,
+    bundle: str | os.PathLike[str] | None = None,
+    seed: int = DEFAULT_SEED,
+) -> None:
+    """Compute one task's share of a job's permutations, and leave them where the job's last task finds them.
+
+    Parameters
+    ----------
+    meta_analysis_id : str or None
+        Id on Compose; the inputs are those that the job's first task kept.
+    monte_carlo : MonteCarlo
+        Which share, and where it is kept.
+    environment : str
+        Which Compose to talk to, should the inputs be gone.
+    result_dir : path-like
+        Where to work; nothing is left there.
+    n_cores : int, optional
+        All that the process may use by default.
+    progress : Progress, optional
+        Told about every stage and every permutation of the share.
+    bundle : path-like, optional
+        Inputs from a disk.
+    seed : int
+        Seed of every random draw.
+
+    Raises
+    ------
+    compose_runner.errors.ComposeRunnerError
+        With the exit code that tells whether trying again can help.
+    """
+    progress = progress or Progress()
+    place = environment_named(environment)
+    options = JobOptions(min(n_cores or available_cores(), available_cores()), seed)
+    directory = ResultDirectory(result_dir)
+    directory.clear()
+    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, monte_carlo)
+    progress.start(Stage.SELECT)
+    studies = compute.select_studies(inputs, specification, place, directory, progress)
+    permutations = permutations_of(monte_carlo, inputs, specification, studies.counts, options, directory, progress)
+    try:
+        with explaining(specification):
+            compute.compute(studies, specification, options, directory, progress, permutations.session())
+    except ShardFinished as finished:
+        log.info("%s.", str(finished).capitalize())
+    else:
+        # what was asked for is there already, or is not computed by permutations that can be shared
+        log.info("There were no permutations left to compute.")
+    progress.finish()
