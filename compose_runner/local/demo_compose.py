@@ -20,8 +20,6 @@ from compose_runner import demo
 if TYPE_CHECKING:
     from pathlib import Path
 
-# enough for a stable picture, and under a minute on two cores
-DEMO_ITERATIONS = 500
 _NAME = "21 studies of pain: ALE with Monte Carlo correction"
 _KEY_HEADER = "Compose-Upload-Key"
 _FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
@@ -46,7 +44,7 @@ class DemoCompose:
     """
 
     def __init__(
-        self, uploads: Path | None = None, n_iterations: int = DEMO_ITERATIONS, address: str = "127.0.0.1"
+        self, uploads: Path | None = None, n_iterations: int = demo.N_ITERATIONS, address: str = "127.0.0.1"
     ) -> None:
         self.results: dict[str, dict[str, Any]] = {}
         self._uploads = uploads
