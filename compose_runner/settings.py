@@ -80,12 +80,15 @@ class StatusSettings:
         Where jobs leave their artifacts.
     allow_cancel : bool
         Whether DELETE may stop a running job.
+    key_parameters_path : str
+        Path in Parameter Store below which a job's keys wait for its task; a job that is stopped needs them no more.
     """
 
     state_machine_arn: str
     results_bucket: str
     results_prefix: str
     allow_cancel: bool
+    key_parameters_path: str
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -95,6 +98,7 @@ class StatusSettings:
             results_bucket=_required(variables, RESULTS_BUCKET),
             results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
             allow_cancel=variables.get(ALLOW_CANCEL, "").strip().lower() == "true",
+            key_parameters_path=variables.get(KEY_PARAMETERS_PATH) or DEFAULT_KEY_PARAMETERS,
         )
 
 

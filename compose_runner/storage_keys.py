@@ -12,6 +12,8 @@ from dataclasses import dataclass
 DEFAULT_RESULTS_PREFIX = "compose-runner/results"
 DEFAULT_KEY_PARAMETERS = "/compose-runner/jobs"
 METADATA_FILENAME = "metadata.json"
+# what a client may send along for one job, and nothing but the job may read
+KEY_NAMES = ("nsc_key", "nv_key")
 
 # the rules for the name of a Step Functions execution, which also make a safe S3 key and log filter
 ARTIFACT_PREFIX_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
@@ -71,5 +73,5 @@ class JobKeys:
 
 
 def key_parameter(parameters_path: str, artifact_prefix: str, key_name: str) -> str:
-    """Name of the SecureString that holds one key of a job (``nsc_key`` or ``nv_key``)."""
+    """Name of the SecureString that holds one key of a job, one of :data:`KEY_NAMES`."""
     return f"{parameters_path.rstrip('/')}/{artifact_prefix}/{key_name}"

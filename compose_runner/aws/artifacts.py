@@ -13,7 +13,8 @@ from compose_runner.jobs.ports import StoredArtifact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MISSING = frozenset({"NoSuchKey", "404"})
+# S3 refuses instead of saying that an object is missing where the bucket's owner lets nobody list it
+_MISSING = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 
 
 @dataclass(frozen=True, slots=True)

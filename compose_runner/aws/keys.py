@@ -50,10 +50,11 @@ class ParameterStoreKeys:
 
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:
         """Delete keys; see :class:`compose_runner.jobs.ports.Keys`."""
-        for name in names:
-            try:
-                clients.client(clients.PARAMETERS).delete_parameter(
-                    Name=key_parameter(self.parameters_path, artifact_prefix, name)
-                )
-            except clients.AwsError as error:
-                logger.error("key.not_deleted", extra={"key": name, "error": clients.code_of(error)})
+        parameters = [key_parameter(self.parameters_path, artifact_prefix, name) for name in names]
+        if not parameters:
+            return
+        try:
+            # one call, which takes names that do not exist without an error
+            clients.client(clients.PARAMETERS).delete_parameters(Names=parameters)
+        except clients.AwsError as error:
+            logger.error("keys.not_deleted", extra={"error": clients.code_of(error)})

@@ -90,7 +90,7 @@ class Artifacts(Protocol):
     """The bucket of results."""
 
     def document(self, key: str) -> dict[str, Any] | None:
-        """Read a JSON object; None when there is none. Raises :class:`EngineError`."""
+        """Read a JSON object; None when there is none that may be read. Raises :class:`EngineError`."""
 
     def below(self, folder: str) -> Iterable[StoredArtifact]:
         """List every object below a folder; raises :class:`EngineError`."""

@@ -14,10 +14,10 @@ from compose_runner.jobs import failure
 from compose_runner.jobs.errors import CancelForbiddenError, EngineError, JobMissingError
 from compose_runner.observability import logger
 from compose_runner.progress import ProgressRecord
-from compose_runner.storage_keys import JobKeys
+from compose_runner.storage_keys import KEY_NAMES, JobKeys
 
 if TYPE_CHECKING:
-    from compose_runner.jobs.ports import Artifacts, Execution, Executions
+    from compose_runner.jobs.ports import Artifacts, Execution, Executions, Keys
 
 # PENDING_REDRIVE is an execution that somebody is about to start again
 _RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
@@ -30,8 +30,8 @@ class JobStatus:
 
     Parameters
     ----------
-    executions, artifacts : ports
-        The engine, and the bucket of results.
+    executions, artifacts, keys : ports
+        The engine, the bucket of results, and the store of keys.
     results_prefix : str
         Prefix of all jobs in the bucket, for executions whose input does not name it.
     allow_cancel : bool
@@ -40,6 +40,7 @@ class JobStatus:
 
     executions: Executions
     artifacts: Artifacts
+    keys: Keys
     results_prefix: str
     allow_cancel: bool = False
 
@@ -59,7 +60,7 @@ class JobStatus:
         return self._reply(self._find(job_id))
 
     def cancel(self, job_id: str) -> StatusReply:
-        """Stop a job if it runs, and describe it; one that has ended stays as it is.
+        """Stop a job if it runs, delete its keys, and describe it; one that has ended stays as it is.
 
         Raises
         ------
@@ -68,10 +69,13 @@ class JobStatus:
         """
         if not self.allow_cancel:
             raise CancelForbiddenError("This deployment does not allow clients to stop jobs.")
-        observability.follow_job(self.executions.name_of(job_id))
+        name = self.executions.name_of(job_id)
+        observability.follow_job(name)
         execution = self._find(job_id)
         if execution.word in _RUNNING:
             self.executions.stop(job_id, _STOP_REASON)
+            # a task that is stopped leaves them for the next attempt, and there is none
+            self.keys.forget(name, KEY_NAMES)
             logger.info(log_events.CANCELLED, extra={"job_id": job_id})
             observability.measure({observability.JOBS_CANCELLED: 1})
             execution = self._find(job_id)

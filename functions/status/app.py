@@ -6,6 +6,7 @@ from compose_runner import cold_start, http
 from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.aws.executions import StepFunctionsExecutions
+from compose_runner.aws.keys import ParameterStoreKeys
 from compose_runner.contract import StatusReply, StatusRequest
 from compose_runner.jobs.status import JobStatus
 from compose_runner.settings import StatusSettings
@@ -18,6 +19,7 @@ def handler(request: StatusRequest, call: http.Call) -> StatusReply:
     jobs = JobStatus(
         executions=StepFunctionsExecutions(settings.state_machine_arn),
         artifacts=S3Artifacts(settings.results_bucket),
+        keys=ParameterStoreKeys(settings.key_parameters_path),
         results_prefix=settings.results_prefix,
         allow_cancel=settings.allow_cancel,
     )

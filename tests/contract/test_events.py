@@ -224,11 +224,14 @@ def test_status_answers_the_address_that_submit_gave(name: str) -> None:
 
 def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws) -> None:
     monkeypatch.setenv("ALLOW_CANCEL", "true")
+    for job in ("sample-running", "another"):
+        aws.client("ssm").put_parameter(Name=f"{embedded.KEYS}/{job}/nsc_key", Value="a-key", Type="SecureString")
 
     body = body_of(answer_to("status-cancel"))
 
     assert (body["status"], body["execution_status"]) == ("FAILED", "ABORTED")
     assert aws.execution("sample-running").status == "ABORTED"
+    assert set(aws.parameters()) == {f"{embedded.KEYS}/another/nsc_key"}
 
 
 def test_delete_leaves_a_job_alone_where_that_is_not_allowed(aws: embedded.EmbeddedAws) -> None:

@@ -37,8 +37,8 @@ ROLES = {
 
 # which calls each part makes; the tests below hold this table against the code on one side and the roles on the other
 CALLS = {
-    "submit": {"start_execution", "describe_execution", "put_parameter", "delete_parameter"},
-    "status": {"describe_execution", "stop_execution", "get_object"},
+    "submit": {"start_execution", "describe_execution", "put_parameter", "delete_parameters"},
+    "status": {"describe_execution", "stop_execution", "get_object", "delete_parameters"},
     "logs": {"filter_log_events"},
     "results": {"list_objects_v2", "generate_presigned_url"},
     "task": {"upload_file", "put_object", "download_file", "delete_object", "get_parameters", "delete_parameters"},
@@ -50,7 +50,6 @@ ACTIONS: dict[str, set[str]] = {
     "describe_execution": {"states:DescribeExecution"},
     "stop_execution": {"states:StopExecution"},
     "put_parameter": {"ssm:PutParameter"},
-    "delete_parameter": {"ssm:DeleteParameter"},
     "get_parameters": {"ssm:GetParameters"},
     "delete_parameters": {"ssm:DeleteParameters"},
     # without ListBucket, S3 answers 403 instead of 404 for what is not there
@@ -320,6 +319,23 @@ def test_no_statement_is_for_all_resources_where_one_can_be_named(role: str) -> 
         assert not any(action.endswith("*") for action in listed(statement["Action"]))
 
 
+@pytest.mark.parametrize("role", ["StatusRole", "TaskRole"])
+def test_an_object_that_does_not_exist_is_told_from_one_that_must_not_be_read(role: str) -> None:
+    # a request for one object has no s3:prefix; a condition that wants one turns S3's 404 into 403
+    (listing,) = [statement for statement in statements(role) if statement["Action"] == "s3:ListBucket"]
+    assert listing["Condition"] == {"StringLikeIfExists": {"s3:prefix": {"Fn::Sub": "${ResultsPrefix}/*"}}}
+
+
+def test_only_a_deployment_that_lets_clients_stop_jobs_may_stop_them_and_delete_their_keys() -> None:
+    (policy,) = RESOURCES["StatusRole"]["Properties"]["Policies"]
+    conditional = {
+        statement["Fn::If"][1]["Action"]: statement["Fn::If"][0]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "Fn::If" in statement
+    }
+    assert conditional == {"states:StopExecution": "MayCancel", "ssm:DeleteParameters": "MayCancel"}
+
+
 def test_roles_can_be_assumed_by_their_service_alone() -> None:
     services = {
         name: role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
@@ -344,10 +360,10 @@ def test_tasks_are_launched_in_this_cluster_only_and_get_these_roles_only() -> N
     ]
 
 
-def test_keys_wait_below_one_path_for_submit_task_and_state_machine() -> None:
+def test_keys_wait_below_one_path_for_submit_status_task_and_state_machine() -> None:
     path = {"Fn::Sub": "/${AWS::StackName}/jobs"}
-    submit = RESOURCES["ComposeRunnerSubmit"]["Properties"]["Environment"]["Variables"]
-    assert submit["KEY_PARAMETERS_PATH"] == path
+    for name in ("ComposeRunnerSubmit", "ComposeRunnerStatus"):
+        assert RESOURCES[name]["Properties"]["Environment"]["Variables"]["KEY_PARAMETERS_PATH"] == path
     machine = RESOURCES["ComposeRunnerStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert machine["KeyParametersPath"] == path
     for size in ("Standard", "Large"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.exceptions import ClientError
 
 from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
@@ -70,6 +71,19 @@ def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: emb
         list(S3Artifacts("no-such-bucket").below("folder"))
 
 
+def test_an_object_that_must_not_be_read_counts_as_missing(
+    aws: embedded.EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "GetObject")
+
+    def refused(**_: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(clients.client(clients.S3), "get_object", refused)
+
+    assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
+
+
 def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.EmbeddedAws) -> None:
     store = ParameterStoreKeys(embedded.KEYS)
     store.keep("job", {"nsc_key": "first"})
@@ -83,8 +97,16 @@ def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.Embedd
     assert described["Value"] != "first"
 
 
-def test_forgetting_a_key_that_is_gone_is_no_error(aws: embedded.EmbeddedAws) -> None:
-    ParameterStoreKeys(embedded.KEYS).forget("job", ["nsc_key"])
+def test_forgetting_a_key_that_is_gone_is_no_error(
+    aws: embedded.EmbeddedAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ParameterStoreKeys(embedded.KEYS)
+    store.keep("job", {"nv_key": "left"})
+
+    store.forget("job", ["nsc_key", "nv_key"])
+
+    assert aws.parameters() == {}
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

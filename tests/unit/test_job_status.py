@@ -9,7 +9,7 @@ import pytest
 from compose_runner.jobs.errors import CancelForbiddenError, EngineError, JobMissingError, RequestError
 from compose_runner.jobs.ports import Execution
 from compose_runner.jobs.status import JobStatus
-from tests.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemory
+from tests.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemory, KeysInMemory
 
 PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "updated": "2026-06-01T10:00:00Z"}
 
@@ -17,7 +17,7 @@ PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "update
 def status_of(word: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     stopped = None if word in ("RUNNING", "PENDING_REDRIVE") else STARTED
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", word, STARTED, stopped, **fields)})
-    jobs = JobStatus(executions, ArtifactsInMemory(documents or {}), "results")
+    jobs = JobStatus(executions, ArtifactsInMemory(documents or {}), KeysInMemory(), "results")
     return jobs.status("id-of-job").model_dump(mode="json", exclude_unset=True)
 
 
@@ -79,7 +79,7 @@ def test_a_failed_job_tells_the_engines_account_as_well() -> None:
 
 
 def test_a_job_that_does_not_exist_and_an_id_of_another_kind_are_told_apart() -> None:
-    jobs = JobStatus(ExecutionsInMemory(), ArtifactsInMemory(), "results")
+    jobs = JobStatus(ExecutionsInMemory(), ArtifactsInMemory(), KeysInMemory(), "results")
 
     with pytest.raises(JobMissingError):
         jobs.status("id-of-job")
@@ -89,18 +89,29 @@ def test_a_job_that_does_not_exist_and_an_id_of_another_kind_are_told_apart() ->
 
 def test_a_client_stops_a_job_only_where_that_is_allowed() -> None:
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "RUNNING", STARTED)})
+    keys = KeysInMemory()
     with pytest.raises(CancelForbiddenError):
-        JobStatus(executions, ArtifactsInMemory(), "results").cancel("id-of-job")
+        JobStatus(executions, ArtifactsInMemory(), keys, "results").cancel("id-of-job")
 
-    reply = JobStatus(executions, ArtifactsInMemory(), "results", allow_cancel=True).cancel("id-of-job")
+    reply = JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert (reply.status, reply.execution_status) == ("FAILED", "ABORTED")
     assert "A client stopped it." in (reply.error or "")
 
 
+def test_the_keys_of_a_job_that_a_client_stops_are_deleted_and_no_others() -> None:
+    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "RUNNING", STARTED)})
+    keys = KeysInMemory({"job": {"nsc_key": "x"}, "other": {"nsc_key": "y"}})
+
+    JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
+
+    assert keys.kept == {"other": {"nsc_key": "y"}}
+
+
 def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "SUCCEEDED", STARTED, STARTED)})
+    keys = KeysInMemory()
 
-    reply = JobStatus(executions, ArtifactsInMemory(), "results", allow_cancel=True).cancel("id-of-job")
+    reply = JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert reply.status == "SUCCEEDED"
