@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from compose_runner.analysis.publish_record import RECORD_FILENAME
 from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.storage_keys import METADATA_FILENAME, key_parameter
+from compose_runner.storage_keys import KEY_NAMES, METADATA_FILENAME, key_parameter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 # another task would be refused in the same way
-_NEVER_PASSES = frozenset({"AccessDenied", "AccessDeniedException", "NoSuchBucket", "InvalidBucketName"})
+_NEVER_PASSES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NoSuchBucket", "InvalidBucketName"})
 _MISSING = frozenset({"404", "NoSuchKey"})
 _PARALLEL_UPLOADS = 4
-_KEY_NAMES = ("nsc_key", "nv_key")
 _CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 6, "mode": "standard"})
 
 
@@ -74,7 +73,7 @@ class JobObjects:
         )
 
     def keep_publish_record(self, result_dir: Path) -> None:
-        """Keep how far the upload to Compose is, so that another task never makes a second result."""
+        """Keep how far the upload to Compose is, before and after each step, so that no task makes a second result."""
         record = result_dir / RECORD_FILENAME
         if record.exists():
             self._upload(record, self._publish_record)
@@ -147,7 +146,7 @@ class JobKeyParameters:
 
     def __init__(self, settings: TaskSettings) -> None:
         self._names = {
-            key_parameter(settings.key_parameters_path, settings.artifact_prefix, name): name for name in _KEY_NAMES
+            key_parameter(settings.key_parameters_path, settings.artifact_prefix, name): name for name in KEY_NAMES
         }
         self._ssm = boto3.client("ssm", config=_CONFIG)
 

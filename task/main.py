@@ -112,10 +112,16 @@ class Task:
             progress=progress,
             upload=self.settings.upload,
             after_artifacts=self._keep_artifacts,
+            on_publish_change=self._objects.keep_publish_record,
         ).url
 
     def _publish(self, keys: dict[str, str], progress: Progress) -> str | None:
-        return publish_again(self.result_dir, nsc_key=keys.get("nsc_key"), progress=progress)
+        return publish_again(
+            self.result_dir,
+            nsc_key=keys.get("nsc_key"),
+            progress=progress,
+            on_publish_change=self._objects.keep_publish_record,
+        )
 
     def _keep_artifacts(self, result_dir: Path) -> None:
         logger.info(log_events.COMPLETED)

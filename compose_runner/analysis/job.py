@@ -64,6 +64,7 @@ def run_job(
     progress: Progress | None = None,
     upload: bool = True,
     after_artifacts: Callable[[Path], None] | None = None,
+    on_publish_change: Callable[[Path], object] | None = None,
     bundle: str | os.PathLike[str] | None = None,
     save_bundle_to: str | os.PathLike[str] | None = None,
     seed: int = DEFAULT_SEED,
@@ -94,6 +95,9 @@ def run_job(
     after_artifacts : callable, optional
         Called with the result directory when all artifacts are there and before the result is published, so that
         nothing computed is lost when Compose refuses.
+    on_publish_change : callable, optional
+        Called with the result directory after every change of its record of the upload; see
+        :func:`compose_runner.analysis.publish.publish`.
     bundle : path-like, optional
         Inputs from a disk.
     save_bundle_to : path-like, optional
@@ -151,14 +155,20 @@ def run_job(
         after_artifacts(directory.path)
     if publishing:
         progress.start(Stage.PUBLISH)
-        metadata["result_url"] = publish(directory.path, upload_key=nsc_key, environment=place).url
+        metadata["result_url"] = publish(
+            directory.path, upload_key=nsc_key, environment=place, on_change=on_publish_change
+        ).url
     if after_artifacts is not None or publishing:
         _finish(metadata, directory, progress)
     return JobOutcome(metadata["result_url"], metadata, result)
 
 
 def publish_again(
-    result_dir: str | os.PathLike[str], *, nsc_key: str | None = None, progress: Progress | None = None
+    result_dir: str | os.PathLike[str],
+    *,
+    nsc_key: str | None = None,
+    progress: Progress | None = None,
+    on_publish_change: Callable[[Path], object] | None = None,
 ) -> str:
     """Repeat the upload of a result directory to Compose, without computing.
 
@@ -170,6 +180,8 @@ def publish_again(
         Upload key that wins over the run key.
     progress : Progress, optional
         Told about the one stage there is.
+    on_publish_change : callable, optional
+        As of :func:`run_job`.
 
     Returns
     -------
@@ -179,7 +191,7 @@ def publish_again(
     progress = progress or Progress()
     progress.start(Stage.PUBLISH)
     directory = ResultDirectory(result_dir)
-    url = publish(directory.path, upload_key=nsc_key).url
+    url = publish(directory.path, upload_key=nsc_key, on_change=on_publish_change).url
     metadata = directory.read_metadata()
     if metadata is not None:
         directory.write_metadata({**metadata, "result_url": url})

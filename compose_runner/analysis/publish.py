@@ -37,6 +37,7 @@ from compose_runner.errors import DocumentMissingError, PublishError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from compose_runner.environments import Environment
 
@@ -92,6 +93,7 @@ def publish(
     upload_key: str | None = None,
     environment: Environment | None = None,
     attempts: int = 4,
+    on_change: Callable[[Path], object] | None = None,
 ) -> Published:
     """Publish a result directory, or what is missing of it; one that is published already is left as it is.
 
@@ -105,6 +107,9 @@ def publish(
         Where Compose is; by default the record's environment.
     attempts : int
         Retries of each request but the one that makes the result.
+    on_change : callable, optional
+        Called with the directory after every change of its record, right before and right after the request that
+        makes the result among them, for whoever has to keep the record where it outlives this machine.
 
     Raises
     ------
@@ -118,12 +123,18 @@ def publish(
         raise PublishError(f"{place} is not a directory")
     try:
         with FileLock(place / ".publish.lock", timeout=0):
-            return _publish(place, upload_key, environment, attempts)
+            return _publish(place, upload_key, environment, attempts, on_change)
     except Timeout as error:
         raise PublishError(f"{place} is being published by another process") from error
 
 
-def _publish(place: Path, upload_key: str | None, environment: Environment | None, attempts: int) -> Published:
+def _publish(
+    place: Path,
+    upload_key: str | None,
+    environment: Environment | None,
+    attempts: int,
+    on_change: Callable[[Path], object] | None,
+) -> Published:
     record = read_record(place)
     environment = environment or environment_named(record.environment)
     page = environment.page_of(record.meta_analysis_id)
@@ -133,26 +144,26 @@ def _publish(place: Path, upload_key: str | None, environment: Environment | Non
     meta_analysis = _meta_analysis(record, environment, attempts)
     key = _usable_key(upload_key or meta_analysis.get("run_key"), record.meta_analysis_id)
     if record.state is PublishState.CREATING:
-        record = _result_of_lost_answer(record, meta_analysis, environment, attempts, place)
+        record = _result_of_lost_answer(record, meta_analysis, environment, attempts, place, on_change)
     if record.result_id is None:
         bundle = load_bundle(place / BUNDLE_FILENAME)
         _, earlier = results_in(meta_analysis)
         snapshots = matching_snapshots(bundle, environment, attempts=attempts)
         sent = {entity.value: snapshots.get(entity) or "whole" for entity in Entity}
-        record = record.moved_to(PublishState.CREATING, place, earlier_results=earlier, sent=sent)
+        record = record.moved_to(PublishState.CREATING, place, on_change, earlier_results=earlier, sent=sent)
         try:
             result_id = create_result(bundle, record.meta_analysis_id, snapshots, environment, key)
         except PublishError:  # a refusal is an answer: there is no result
-            record.moved_to(PublishState.PREPARED, place)
+            record.moved_to(PublishState.PREPARED, place, on_change)
             raise
-        record = record.moved_to(PublishState.CREATED, place, result_id=result_id, created=now())
+        record = record.moved_to(PublishState.CREATED, place, on_change, result_id=result_id, created=now())
     assert record.result_id is not None
     upload_artifacts(record.result_id, parts, environment, key, attempts=attempts)
     names: dict[str, list[str]] = {}
     for field, value in parts:
         names.setdefault(field, []).append(value if isinstance(value, str) else value[0])
     files = {field: found for field, found in names.items() if not field.startswith("method_")}
-    record.moved_to(PublishState.UPLOADED, place, uploaded=now(), files=files)
+    record.moved_to(PublishState.UPLOADED, place, on_change, uploaded=now(), files=files)
     return Published(record.result_id, page)
 
 
@@ -172,6 +183,7 @@ def _result_of_lost_answer(
     environment: Environment,
     attempts: int,
     place: Path,
+    on_change: Callable[[Path], object] | None,
 ) -> PublishRecord:
     """Find the result that a request made whose answer never came: a new one, without files."""
     _, listed = results_in(meta_analysis)
@@ -183,8 +195,8 @@ def _result_of_lost_answer(
         result = reader.get_if_any(reader.compose_address(RESULTS, result_id), f"result {result_id}")
         collection = result.get("neurovault_collection") if isinstance(result, dict) else None
         if not (isinstance(collection, dict) and collection.get("files")):
-            return record.moved_to(PublishState.CREATED, place, result_id=result_id, created=now())
-    return record.moved_to(PublishState.PREPARED, place)
+            return record.moved_to(PublishState.CREATED, place, on_change, result_id=result_id, created=now())
+    return record.moved_to(PublishState.PREPARED, place, on_change)
 
 
 def _usable_key(key: object, meta_analysis_id: str) -> str:

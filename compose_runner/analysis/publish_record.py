@@ -17,6 +17,7 @@ from compose_runner.analysis.result_directory import PUBLISH_RECORD, write_whole
 from compose_runner.errors import PublishError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RECORD_FILENAME = PUBLISH_RECORD
@@ -76,10 +77,30 @@ class PublishRecord(BaseModel):
         content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
         write_whole(result_dir / RECORD_FILENAME, content.encode() + b"\n")
 
-    def moved_to(self, state: PublishState, result_dir: Path, **changes: Any) -> PublishRecord:
-        """Make and keep the record's next state."""
+    def moved_to(
+        self,
+        state: PublishState,
+        result_dir: Path,
+        on_change: Callable[[Path], object] | None = None,
+        **changes: Any,
+    ) -> PublishRecord:
+        """Make and keep the record's next state.
+
+        Parameters
+        ----------
+        state : PublishState
+            The next state.
+        result_dir : Path
+            Where the record is kept.
+        on_change : callable, optional
+            Called with ``result_dir`` when the record is there; what it raises ends the upload at this state.
+        **changes : object
+            Further fields that change.
+        """
         record = self.model_copy(update={"state": state, **changes})
         record.write(result_dir)
+        if on_change is not None:
+            on_change(result_dir)
         return record
 
 

@@ -201,6 +201,31 @@ def test_a_post_is_never_repeated_by_itself(compose: ComposeStandIn, result_dir:
     assert record(result_dir)["state"] == "creating"
 
 
+def test_whoever_keeps_the_record_hears_of_it_right_before_and_after_the_result_is_made(
+    compose: ComposeStandIn, result_dir: Path
+) -> None:
+    prepared(compose, result_dir)
+    heard: list[tuple[str, int]] = []
+
+    def hear(place: Path) -> None:
+        heard.append((record(place)["state"], compose.asked("POST").total()))
+
+    published(compose, result_dir, on_change=hear)
+
+    assert heard == [("creating", 0), ("created", 1), ("uploaded", 1)]
+
+
+def test_no_result_is_made_when_its_record_cannot_be_kept(compose: ComposeStandIn, result_dir: Path) -> None:
+    prepared(compose, result_dir)
+
+    def refuse(place: Path) -> None:
+        raise OSError("nowhere to keep it")
+
+    with pytest.raises(OSError, match="nowhere"):
+        published(compose, result_dir, on_change=refuse)
+    assert compose.results == {}
+
+
 @pytest.mark.parametrize("lost", [Answer(drop=True, receive=True), Answer(504, receive=True)])
 def test_a_result_whose_answer_was_lost_is_found_and_filled(
     compose: ComposeStandIn, result_dir: Path, lost: Answer
