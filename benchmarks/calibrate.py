@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.calibrate [--studies N ...] [--foci-per-study N ...] [--check]`` writes
 ``compose_runner/prediction.json``. Processor time of one core is measured, so that other work on the machine shows
-little. The costs of the parts (volume, foci, studies) are the non-negative least squares fit of the relative error.
+little. The costs of the parts (volume, foci, studies, pairs) are the non-negative least squares fit of the relative
+error.
 """
 
 from __future__ import annotations
@@ -109,10 +110,10 @@ def seconds_of(make: Any) -> tuple[float, float]:
 
 def fitted(points: list[tuple[int, int, float, float]]) -> dict[str, float]:
     """Fit the costs of the parts to ``(foci, studies, seconds, share of drawing)``."""
-    table = np.array([[1.0, foci, studies] for foci, studies, _, _ in points])
+    table = np.array([[1.0, foci, studies, foci * foci / studies] for foci, studies, _, _ in points])
     seconds = np.array([point[2] for point in points])
     parts, _ = nnls(table / seconds[:, None], np.ones(len(points)))
-    names = ("volume", "focus", "study")
+    names = ("volume", "focus", "study", "pair")
     costs = {name: float(f"{part:.4g}") for name, part in zip(names, parts, strict=True)}
     return {**costs, "serial": round(statistics.median(point[3] for point in points), 4)}
 

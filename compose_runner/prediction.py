@@ -1,9 +1,10 @@
 """How long a Monte Carlo run will take, before it begins; and over how many tasks it should be spread.
 
 One permutation costs a fixed part (the passes over the whole volume, which grow with its voxels), a part for each
-focus and a part for each study. ``python -m benchmarks.calibrate`` measures these on one core and writes them, with
-the machine, into ``prediction.json``. A part of the work (drawing) is not shared by cores. Kernels of other than the
-default widths cost more or less than predicted; what NiMARE's own steps compute is not predicted.
+focus, for each study, and for each two foci of one study, which may meet. ``python -m benchmarks.calibrate`` measures
+these on one core and writes them, with the machine, into ``prediction.json``. A part of the work (drawing) is not
+shared by cores. Kernels of other than the default widths cost more or less than predicted; what NiMARE's own steps
+compute is not predicted.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Cost:
         Seconds for passes over a whole volume of :data:`BRAIN_VOXELS` voxels.
     focus, study : float
         Seconds for each focus and for each study.
+    pair : float
+        Seconds for each focus of all studies and each focus of a mean study.
     serial : float
         Share of these that more cores do not make faster, 0 to 1.
     """
@@ -47,11 +50,13 @@ class Cost:
     volume: float
     focus: float
     study: float
+    pair: float
     serial: float
 
     def seconds(self, foci: int, studies: int, voxels: int = BRAIN_VOXELS) -> float:
         """Predict one permutation on one core, in seconds."""
-        return self.volume * voxels / BRAIN_VOXELS + self.focus * foci + self.study * studies
+        pairs = foci * foci / max(studies, 1)
+        return self.volume * voxels / BRAIN_VOXELS + self.focus * foci + self.study * studies + self.pair * pairs
 
 
 @dataclass(frozen=True, slots=True)
