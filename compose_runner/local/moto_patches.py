@@ -46,6 +46,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (
     StateTaskServiceEcs,
 )
+from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramStopped
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
@@ -412,6 +413,15 @@ def _start(self: Any) -> None:
     host().keep_execution(self)
 
 
+_original_set_error = Environment.set_error
+
+
+def _set_error(self: Any, error: Any) -> None:
+    # frames are states of the same execution: whoever stopped it stopped them, and what they fail of now is that
+    if not isinstance(self.program_state(), ProgramStopped):
+        _original_set_error(self, error)
+
+
 # -- objects and log records -------------------------------------------------------------------------------------
 
 _original_put_object = S3Backend.put_object
@@ -581,6 +591,12 @@ PATCHES = (
         "DescribeExecution does not know the error and cause with which an execution was stopped.",
         BaseExecutionWorkerCommunication,
         {"_reflect_execution_status": _reflect_execution_status},
+    ),
+    Patch(
+        "stop inside a Map",
+        "An execution that is stopped while a Map runs ends as FAILED with an internal error, not as ABORTED.",
+        Environment,
+        {"set_error": _set_error},
     ),
     Patch(
         "end of a time-out",

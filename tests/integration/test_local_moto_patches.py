@@ -40,11 +40,12 @@ class Bench:
     def run(self, what: str = "exit 0", **fields: object) -> dict[str, Any]:
         return self.aws.execute(machine(Run=run_task(self.made, what, **fields)), name=self.name())
 
-    def start(self, definition: str) -> str:
+    def start(self, definition: str, execution_input: str = "{}") -> str:
         name = self.name()
         states = self.aws.client("stepfunctions")
         arn = states.create_state_machine(name=name, definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
-        return str(states.start_execution(stateMachineArn=arn["stateMachineArn"], name=name)["executionArn"])
+        started = states.start_execution(stateMachineArn=arn["stateMachineArn"], name=name, input=execution_input)
+        return str(started["executionArn"])
 
     def start_waiting_task(self) -> str:
         """Start an execution whose task waits until it is told to stop."""
@@ -228,6 +229,21 @@ def test_the_reason_of_a_stop_is_lost(bench: Bench, name: str) -> None:
         assert not bench.aws.wait_for(arn).get("cause")
 
 
+def test_a_stop_inside_a_map_is_a_failure(bench: Bench) -> None:
+    def ended() -> str:
+        mark = bench.folder / bench.name()
+        item = {"StartAt": "Run", "States": {"Run": run_task(bench.made, f"wait {mark}")}}
+        arn = bench.start(machine(Spread={"Type": "Map", "ItemsPath": "$", "ItemProcessor": item, "End": True}), "[1]")
+        wait_until(mark.exists)
+        bench.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Cancelled", cause="by a test")
+        return str(bench.aws.wait_for(arn)["status"])
+
+    assert ended() == "ABORTED"
+    with moto_patches.without("stop inside a Map"):
+        assert ended() == "FAILED"
+    bench.end_tasks()
+
+
 def test_a_time_out_has_no_end(bench: Bench) -> None:
     definition = json.loads(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
     arn = bench.start(json.dumps({**definition, "TimeoutSeconds": 1}))
@@ -349,6 +365,7 @@ TESTED = {
     test_a_stopped_task_goes_on: ["containers stop"],
     test_a_task_that_runs_is_said_to_have_ended: ["status by itself"],
     test_the_reason_of_a_stop_is_lost: ["reason of a stop, given", "reason of a stop, kept"],
+    test_a_stop_inside_a_map_is_a_failure: ["stop inside a Map"],
     test_a_time_out_has_no_end: ["end of a time-out"],
     test_every_record_matches_a_pattern_of_a_field: ["JSON filter patterns"],
     test_a_definition_is_parsed_for_every_execution: ["parsed once"],
