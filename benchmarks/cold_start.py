@@ -4,10 +4,9 @@ Both sides run the same event against the same stub of AWS on 127.0.0.1, in turn
 code already compiled, as Lambda has it for its own libraries. What Lambda adds (fetching the package, the runtime's own
 start) is the same for both and not measured here.
 
-    python benchmarks/cold_start.py --peer-python PATH [--rounds 15]
+    python -m benchmarks.cold_start --peer-python PATH [--rounds 15]
 
-prints one line per function: medians in milliseconds, and the ratio peer / ours with its quartiles. Without
-``--peer-python`` it prints our side alone.
+prints one line per function: medians in milliseconds, and the ratio peer / ours with its quartiles.
 """
 
 from __future__ import annotations
@@ -20,13 +19,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from benchmarks.paths import REPOSITORY
+from benchmarks.ratios import Ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:compose-runner"
 EXECUTION = MACHINE.replace(":stateMachine:", ":execution:") + ":job"
-EVENTS = {
+EVENTS: dict[str, dict[str, object]] = {
     # the environment "local" has no Compose here, so that both sides get a refused connection and no network
     "submit": {"meta_analysis_id": "mHtoV82Dmnm9", "environment": "local", "no_upload": True},
     "status": {"job_id": EXECUTION},
@@ -73,6 +78,8 @@ class StubOfAws(BaseHTTPRequestHandler):
     """Answers the handful of calls that the handlers make, at once."""
 
     protocol_version = "HTTP/1.1"
+    # header and body are two writes; the second would wait 40 ms for the first to be acknowledged
+    disable_nagle_algorithm = True
 
     def _answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -92,9 +99,9 @@ class StubOfAws(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
-def first_answer(python: str, module: str, body: dict[str, object], port: int, path: str) -> float:
-    """Milliseconds from the start of a process to the handler's first answer, its exit included."""
-    variables = {
+def variables(port: int, path: str) -> dict[str, str]:
+    """Environment of a function that talks to the stub on a port, with modules from ``path``."""
+    return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
         "PYTHONPATH": path,
@@ -113,10 +120,26 @@ def first_answer(python: str, module: str, body: dict[str, object], port: int, p
         "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
         "DISABLE_SENTRY": "1",
     }
+
+
+@contextmanager
+def stub_of_aws() -> Iterator[int]:
+    """Serve the stub; gives its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), StubOfAws)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def first_answer(python: str, module: str, body: dict[str, object], port: int, path: str) -> float:
+    """Milliseconds from the start of a process to the handler's first answer, its exit included."""
     started = time.perf_counter()
     done = subprocess.run(
         [python, "-c", PROGRAM, module, json.dumps(body)],
-        env=variables,
+        env=variables(port, path),
         cwd="/",
         capture_output=True,
         text=True,
@@ -128,37 +151,41 @@ def first_answer(python: str, module: str, body: dict[str, object], port: int, p
     return spent
 
 
+def measure(python: str, peer_python: str, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Milliseconds of the peer and of ours, per function and round; a round before them fills caches.
+
+    Parameters
+    ----------
+    python, peer_python : str
+        Interpreters that have ours and the peer.
+    rounds : int
+        How often each.
+    """
+    with stub_of_aws() as port:
+        return {
+            name: [
+                (
+                    first_answer(peer_python, PEER[name], body, port, ""),
+                    first_answer(python, f"functions.{name}.app", body, port, str(REPOSITORY)),
+                )
+                for _ in range(rounds + 1)
+            ][1:]
+            for name, body in EVENTS.items()
+        }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer-python", help="a Python that has the peer installed")
+    parser.add_argument("--peer-python", required=True, help="a Python that has the peer installed")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true", help="one JSON object per function")
     arguments = parser.parse_args()
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StubOfAws)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, body in EVENTS.items():
-        ours, peers = [], []
-        for round_number in range(arguments.rounds + 1):
-            mine = first_answer(arguments.python, f"functions.{name}.app", body, server.server_port, str(REPOSITORY))
-            theirs = (
-                first_answer(arguments.peer_python, PEER[name], body, server.server_port, "")
-                if arguments.peer_python
-                else None
-            )
-            if round_number:  # the first round fills caches
-                ours.append(mine)
-                if theirs is not None:
-                    peers.append(theirs)
-        row: dict[str, object] = {"function": name, "ours_ms": round(statistics.median(ours))}
-        if peers:
-            low, middle, high = statistics.quantiles([peer / mine for peer, mine in zip(peers, ours, strict=True)], n=4)
-            row |= {"peer_ms": round(statistics.median(peers)), "ratio": round(middle, 2)}
-            row |= {"ratio_quartiles": [round(low, 2), round(high, 2)]}
-        print(json.dumps(row) if arguments.json else "  ".join(f"{key} {value}" for key, value in row.items()))
-    server.shutdown()
+    for name, pairs in measure(arguments.python, arguments.peer_python, arguments.rounds).items():
+        peers, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = Ratio.of_pairs(pairs)
+        spread = f"{ratio.low:.2f} to {ratio.high:.2f}"
+        print(f"{name:8} peer {peers:4.0f} ms, ours {ours:4.0f} ms: {ratio.median:.2f} ({spread})")
 
 
 if __name__ == "__main__":

@@ -303,6 +303,8 @@ def _problem(status: int, detail: str) -> Answer:
 def _handler_of(stand_in: ComposeStandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # header and body are two writes; the second would wait 40 ms for the first to be acknowledged
+        disable_nagle_algorithm = True
 
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
