@@ -20,6 +20,8 @@ METADATA_WRITTEN = "metadata.written"
 SUCCESS = "workflow.success"
 FAILED = "workflow.failed"
 INTERRUPTED = "workflow.interrupted"
+SPREAD = "workflow.spread"
+SHARD_COMPLETED = "workflow.shard_completed"
 
 # status
 CANCELLED = "workflow.cancelled"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 AWS_ERRORS = (BotoCoreError, ClientError)
 # another task would be refused in the same way
 _NEVER_PASSES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NoSuchBucket", "InvalidBucketName"})
-_MISSING = frozenset({"404", "NoSuchKey"})
+MISSING = frozenset({"404", "NoSuchKey"})
 _PARALLEL_UPLOADS = 4
-_CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 6, "mode": "standard"})
+CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 6, "mode": "standard"})
 
 
 def may_pass(error: BaseException) -> bool:
@@ -45,7 +45,8 @@ class JobObjects:
     def __init__(self, settings: TaskSettings) -> None:
         self._bucket = settings.results_bucket
         self._keys = settings.keys
-        self._s3 = boto3.client("s3", config=_CONFIG)
+        self._shard = settings.shard
+        self._s3 = boto3.client("s3", config=CONFIG)
 
     def upload(self, result_dir: Path) -> list[str]:
         """Upload every finished artifact; ``metadata.json`` is written by itself, after them.
@@ -67,10 +68,14 @@ class JobObjects:
         self._s3.put_object(Bucket=self._bucket, Key=self._keys.metadata, Body=body, ContentType="application/json")
 
     def write_progress(self, record: str) -> None:
-        """Replace the progress object; ``record`` is a JSON document."""
-        self._s3.put_object(
-            Bucket=self._bucket, Key=self._keys.progress, Body=record.encode(), ContentType="application/json"
-        )
+        """Replace the progress object of this task; ``record`` is a JSON document."""
+        key = self._keys.progress if self._shard is None else self._keys.shard_progress(self._shard)
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=record.encode(), ContentType="application/json")
+
+    def forget_shard_progress(self, shards: int) -> None:
+        """Delete what tasks told that computed earlier permutations of the job."""
+        for shard in range(shards):
+            self._s3.delete_object(Bucket=self._bucket, Key=self._keys.shard_progress(shard))
 
     def keep_publish_record(self, result_dir: Path) -> None:
         """Keep how far the upload to Compose is, before and after each step, so that no task makes a second result."""
@@ -118,7 +123,7 @@ class JobObjects:
         try:
             self._s3.download_file(self._bucket, key, str(path))
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _MISSING:
+            if error.response.get("Error", {}).get("Code") in MISSING:
                 return False
             raise
         return True
@@ -148,7 +153,7 @@ class JobKeyParameters:
         self._names = {
             key_parameter(settings.key_parameters_path, settings.artifact_prefix, name): name for name in KEY_NAMES
         }
-        self._ssm = boto3.client("ssm", config=_CONFIG)
+        self._ssm = boto3.client("ssm", config=CONFIG)
 
     def read(self) -> dict[str, str]:
         """Read the keys; those that nobody sent are not in the answer."""

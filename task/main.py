@@ -17,18 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner import log_events
 from compose_runner.analysis.job import publish_again, run_job
+from compose_runner.analysis.monte_carlo import MonteCarlo
 from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.shard import run_shard
 from compose_runner.console import LoggedProgress
 from compose_runner.errors import (
     EXIT_CANNOT_RUN,
     EXIT_DONE,
     EXIT_TRY_AGAIN,
+    MOST_SHARDS,
     AnalysisError,
     ComposeRunnerError,
     InterruptedRunError,
+    SpreadWanted,
 )
 from compose_runner.observability import logger
 from compose_runner.progress import Progress
+from task.checkpoints import S3Checkpoints
 from task.job_objects import AWS_ERRORS, JobKeyParameters, JobObjects, may_pass
 from task.records import ProgressObject, begin_records
 from task.settings import TaskSettings, TaskSettingsError
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
     from task.records import RedactedOutput
 
 _STOPPED = "The task was told to stop before the analysis was done; what it had was kept."
+# a job has two Monte Carlo runs at most, and one of them may lose what its shards computed
+_MOST_SPREADS = 3
 _TOO_LATE = "The analysis did not finish in the time that this service allows. Fewer iterations need less."
 
 
@@ -61,6 +68,7 @@ class Task:
         self._output = output
         self._objects = JobObjects(settings)
         self._parameters = JobKeyParameters(settings)
+        self._checkpoints = S3Checkpoints(settings)
         # whoever ends the task first, the analysis or a stop from outside, ends it alone
         self._ending = threading.Lock()
         self._stage = "start"
@@ -76,23 +84,21 @@ class Task:
                 "no_upload": not settings.upload,
                 "attempt": settings.attempt,
                 "task_size": settings.task_size,
+                "shards": settings.shards,
                 "compose_runner_version": settings.version,
+                **({} if settings.shard is None else {"shard": settings.shard}),
             },
         )
         progress = ProgressObject(self._objects.write_progress, also=LoggedProgress())
         try:
-            keys = self._parameters.read()
-            self._output.hide(list(keys.values()))
-            restored = settings.attempt > 1 and self._objects.restore(self.result_dir)
-            run = self._publish if restored and settings.upload else self._compute
-            url = run(keys, Progress(progress))
+            end = self._run(Progress(progress))
         except BaseException as error:
-            progress.close()
+            progress.close(last=isinstance(error, SpreadWanted))
             self._ending.acquire()
             return self._fail(error)
-        progress.close()
+        progress.close(last=settings.shard is not None)
         self._ending.acquire()
-        return self._succeed(url)
+        return end()
 
     def stop(self, error: ComposeRunnerError) -> None:
         """End the process from another thread, whatever the analysis is doing."""
@@ -100,6 +106,41 @@ class Task:
             code = self._fail(error)
             self._output.flush()
             os._exit(code)
+
+    def _run(self, progress: Progress) -> Callable[[], int]:
+        """Do what this task is for, and give what ends it."""
+        settings = self.settings
+        if settings.shard is not None:
+            # the keys are for the task that publishes
+            run_shard(
+                settings.meta_analysis_id,
+                environment=settings.environment,
+                result_dir=self.result_dir,
+                n_cores=settings.n_cores,
+                progress=progress,
+                monte_carlo=self._monte_carlo(),
+            )
+            return self._end_shard
+        keys = self._parameters.read()
+        self._output.hide(list(keys.values()))
+        restored = settings.attempt > 1 and self._objects.restore(self.result_dir)
+        run = self._publish if restored and settings.upload else self._compute
+        url = run(keys, progress)
+        return lambda: self._succeed(url)
+
+    def _monte_carlo(self) -> MonteCarlo:
+        settings = self.settings
+        # what cannot be shared after so many rounds is computed here, however long it takes
+        may_spread = settings.shard is None and settings.spreads < _MOST_SPREADS
+        return MonteCarlo(
+            place=self._checkpoints,
+            continues=settings.attempt > 1 or settings.spreads > 0 or settings.shard is not None,
+            n_shards=settings.shards,
+            shard=settings.shard,
+            most_shards=settings.max_shards if may_spread else 1,
+            threshold_seconds=settings.shard_threshold_seconds,
+            task_cores=settings.shard_cores,
+        )
 
     def _compute(self, keys: dict[str, str], progress: Progress) -> str | None:
         return run_job(
@@ -145,16 +186,38 @@ class Task:
         except AWS_ERRORS as error:
             return self._fail(error)
         logger.info(log_events.SUCCESS, extra={"result_url": url})
-        self._clean_up(self._parameters.forget, self._objects.forget_progress)
+        self._clean_up(
+            self._parameters.forget,
+            self._objects.forget_progress,
+            lambda: self._objects.forget_shard_progress(self.settings.shards if self.settings.spreads else 0),
+            self._checkpoints.clear,
+        )
         return EXIT_DONE
 
+    def _end_shard(self) -> int:
+        logger.info(log_events.SHARD_COMPLETED, extra={"shard": self.settings.shard, "shards": self.settings.shards})
+        return EXIT_DONE
+
+    def _spread(self, wanted: SpreadWanted) -> int:
+        if self.settings.spreads:
+            self._clean_up(lambda: self._objects.forget_shard_progress(MOST_SHARDS))
+        logger.info(log_events.SPREAD, extra={"shards": wanted.n_shards, "predicted_seconds": round(wanted.seconds)})
+        return wanted.exit_code
+
     def _fail(self, error: BaseException) -> int:
+        if isinstance(error, SpreadWanted):
+            return self._spread(error)
         code, text = self._account_of(error)
         record = log_events.INTERRUPTED if isinstance(error, InterruptedRunError) else log_events.FAILED
         if isinstance(error, (ComposeRunnerError, *AWS_ERRORS)):
             logger.error(record, extra={"error": text, "exit_code": code})
         else:
             logger.exception(record, extra={"error": text, "exit_code": code}, exc_info=error)
+        if self.settings.shard is not None:
+            # the job's artifacts and keys belong to its last task; a shard leaves why the job cannot go on
+            if code != EXIT_TRY_AGAIN:
+                self._clean_up(lambda: self._write_metadata(self._metadata(error=text)))
+            return code
         self._clean_up(
             lambda: self._objects.upload(self.result_dir),
             lambda: self._objects.keep_publish_record(self.result_dir),

@@ -124,19 +124,30 @@ class ProgressObject:
         self._latest = record
         self._changed.set()
 
-    def close(self) -> None:
-        """Write nothing more."""
+    def close(self, last: bool = False) -> None:
+        """Write nothing more, but for the latest record where that is of use to others.
+
+        Parameters
+        ----------
+        last : bool
+            Whether the latest record is still to be written.
+        """
         self._closed.set()
         self._changed.set()
         self._thread.join()
+        if last and self._latest is not None:
+            self._put(self._latest)
 
     def _keep(self) -> None:
         while self._changed.wait() and not self._closed.is_set():
             self._changed.clear()
             record = self._latest
             if record is not None:
-                try:
-                    self._write(record.model_dump_json())
-                except Exception as error:  # a progress object that is late must not end a job
-                    logger.warning("The progress object could not be written", extra={"error": type(error).__name__})
+                self._put(record)
             self._closed.wait(self._seconds)
+
+    def _put(self, record: ProgressRecord) -> None:
+        try:
+            self._write(record.model_dump_json())
+        except Exception as error:  # a progress object that is late must not end a job
+            logger.warning("The progress object could not be written", extra={"error": type(error).__name__})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from compose_runner import __version__
 from compose_runner.environments import DEFAULT_ENVIRONMENT
-from compose_runner.errors import AnalysisError
+from compose_runner.errors import MOST_SHARDS, AnalysisError
 from compose_runner.storage_keys import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 # the task ends by itself this long before the state machine would stop it, to upload what it has
 _MARGIN_SECONDS = 120.0
 _MARGIN_SHARE = 0.05
+# of a Fargate task, to the virtual CPU
+_CPU_UNITS = 1024
 
 
 class TaskSettingsError(AnalysisError):
@@ -53,6 +56,18 @@ class TaskSettings:
         ``standard`` or ``large``; empty where nobody said.
     version : str
         What ``metadata.json`` gives as the version.
+    shards : int
+        How many tasks share the permutations.
+    shard : int or None
+        Which share this task computes, from 0; None for the job itself.
+    spreads : int
+        How often the job has been spread over several tasks already.
+    max_shards : int
+        Over how many tasks it may be spread.
+    shard_threshold_seconds : float
+        Predicted time from which it is.
+    shard_cores : int or None
+        Cores of a task that computes a share; None where nobody said.
     """
 
     artifact_prefix: str
@@ -67,6 +82,12 @@ class TaskSettings:
     deadline: datetime | None = None
     task_size: str = ""
     version: str = __version__
+    shards: int = 1
+    shard: int | None = None
+    spreads: int = 0
+    max_shards: int = 1
+    shard_threshold_seconds: float = math.inf
+    shard_cores: int | None = None
 
     @property
     def keys(self) -> JobKeys:
@@ -98,7 +119,25 @@ class TaskSettings:
             deadline=_deadline(variables),
             task_size=variables.get("TASK_SIZE", ""),
             version=variables.get("COMPOSE_RUNNER_VERSION") or __version__,
+            **_sharing(variables),
         )
+
+
+def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
+    """How the job is, or may be, spread over several tasks."""
+    cpu = _count(variables, "LARGE_TASK_CPU")
+    threshold = _count(variables, "SHARD_THRESHOLD_SECONDS", least=0)
+    shards, shard = _count(variables, "SHARDS") or 1, _count(variables, "SHARD", least=0)
+    if shard is not None and shard >= shards:
+        raise TaskSettingsError(f"SHARD must be below SHARDS ({shards}), not {shard}.")
+    return {
+        "shards": shards,
+        "shard": shard,
+        "spreads": _count(variables, "SPREADS", least=0) or 0,
+        "max_shards": min(_count(variables, "MAX_SHARDS") or 1, MOST_SHARDS),
+        "shard_threshold_seconds": math.inf if threshold is None else float(threshold),
+        "shard_cores": None if cpu is None else max(1, cpu // _CPU_UNITS),
+    }
 
 
 def _required(variables: Mapping[str, str], name: str) -> str:
@@ -108,12 +147,12 @@ def _required(variables: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _count(variables: Mapping[str, str], name: str) -> int | None:
+def _count(variables: Mapping[str, str], name: str, least: int = 1) -> int | None:
     text = variables.get(name, "").strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise TaskSettingsError(f"{name} must be a positive whole number, not {text!r}.")
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise TaskSettingsError(f"{name} must be a whole number, {least} or more, not {text!r}.")
     return int(text)
 
 

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from compose_runner import log_events, observability
 from compose_runner.contract import StatusReply
+from compose_runner.errors import MOST_SHARDS
 from compose_runner.jobs import failure
 from compose_runner.jobs.errors import CancelForbiddenError, EngineError, JobMissingError
 from compose_runner.observability import logger
-from compose_runner.progress import ProgressRecord
+from compose_runner.progress import ProgressRecord, merged
 from compose_runner.storage_keys import KEY_NAMES, JobKeys
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class JobStatus:
         if execution.stopped is not None:
             fields["stop_time"] = execution.stopped
         if word == "RUNNING":
-            progress = self._progress(keys.progress)
+            progress = self._progress(keys)
             if progress is not None:
                 fields["progress"] = progress
             return StatusReply(**fields)
@@ -117,7 +118,14 @@ class JobStatus:
                 fields["cause"] = execution.cause
         return StatusReply(**fields)
 
-    def _progress(self, key: str) -> ProgressRecord | None:
+    def _progress(self, keys: JobKeys) -> ProgressRecord | None:
+        progress = self._record(keys.progress)
+        if progress is None or not progress.shards:
+            return progress
+        told = (self._record(keys.shard_progress(shard)) for shard in range(min(progress.shards, MOST_SHARDS)))
+        return merged(progress, [record for record in told if record is not None])
+
+    def _record(self, key: str) -> ProgressRecord | None:
         document = self._document(key)
         if document is None:
             return None

@@ -41,7 +41,16 @@ CALLS = {
     "status": {"describe_execution", "stop_execution", "get_object", "delete_parameters"},
     "logs": {"filter_log_events"},
     "results": {"list_objects_v2", "generate_presigned_url"},
-    "task": {"upload_file", "put_object", "download_file", "delete_object", "get_parameters", "delete_parameters"},
+    "task": {
+        "upload_file",
+        "put_object",
+        "download_file",
+        "get_object",
+        "list_objects_v2",
+        "delete_object",
+        "get_parameters",
+        "delete_parameters",
+    },
     "state machine": {"ecs:runTask.sync", "aws-sdk:budgets:describeBudget", "aws-sdk:ssm:deleteParameters"},
 }
 # what each call needs

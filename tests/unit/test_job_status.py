@@ -115,3 +115,17 @@ def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
     reply = JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert reply.status == "SUCCEEDED"
+
+
+def test_progress_of_a_job_that_is_spread_is_that_of_all_its_tasks() -> None:
+    spread = {"stage": "correct", "completed": 0, "total": 400, "seconds_left": 50, "shards": 4}
+    documents = {
+        "results/.progress/job.json": {**spread, "updated": "2026-06-01T10:00:00Z"},
+        "results/.progress/job/0.json": {**PROGRESS, "stage": "correct", "completed": 100, "total": 100},
+        "results/.progress/job/3.json": {**PROGRESS, "stage": "correct", "completed": 20, "total": 100},
+    }
+
+    progress = status_of("RUNNING", documents)["progress"]
+
+    assert (progress["completed"], progress["total"], progress["percent"]) == (120, 400, 30.0)
+    assert (progress["seconds_left"], progress["shards"]) == (50.0, 4)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from compose_runner.progress import Progress, ProgressRecord, Stage
+from compose_runner.progress import Progress, ProgressRecord, Stage, merged
 
 
 def _clock(step: float = 1.0):
@@ -52,3 +52,47 @@ def test_without_a_listener_nothing_is_told() -> None:
     progress = Progress()
     progress.start(Stage.FIT, total=3)
     progress.advance(3, 3)
+
+
+def test_a_prediction_is_told_until_the_steps_tell_something() -> None:
+    told: list[ProgressRecord] = []
+    time = iter([0.0, 0.0, 0.0, 10.0, 10.0, 10.0, 20.0]).__next__
+    progress = Progress(told.append, clock=lambda: time())
+    progress.expect(Stage.CORRECT, 100.0)
+    progress.start(Stage.FIT)
+    assert told[-1].seconds_left == 100.0
+    progress.start(Stage.CORRECT)
+    assert told[-1].seconds_left == 100.0
+    progress.advance(25, 100)
+    assert told[-1].seconds_left == 30.0
+
+
+def test_a_prediction_that_was_too_short_says_no_time_left_rather_than_less() -> None:
+    told: list[ProgressRecord] = []
+    time = iter([0.0, 0.0, 0.0, 10.0]).__next__
+    progress = Progress(told.append, clock=lambda: time())
+    progress.expect(Stage.CORRECT, 5.0)
+    progress.start(Stage.CORRECT)
+    progress.advance(0, 100)
+    assert told[-1].seconds_left == 0.0
+
+
+def _record(completed: int, total: int | None, seconds_left: float | None, **fields: object) -> ProgressRecord:
+    return ProgressRecord(
+        **{"stage": Stage.CORRECT, "completed": completed, "total": total, "seconds_left": seconds_left, **fields}
+    )
+
+
+def test_progress_of_shards_is_added_up_and_the_slowest_says_how_long() -> None:
+    spread = _record(0, 100, 60.0, shards=2)
+    whole = merged(spread, [_record(10, 50, 40.0), _record(25, 50, 25.0)])
+    assert (whole.completed, whole.total, whole.percent, whole.seconds_left) == (35, 100, 35.0, 40.0)
+    assert whole.updated >= spread.updated
+
+
+def test_shards_that_have_not_begun_count_with_what_was_predicted() -> None:
+    spread = _record(0, 100, 60.0, shards=4)
+    preparing = _record(0, None, None, stage=Stage.FETCH)
+    whole = merged(spread, [_record(10, 25, 30.0), preparing])
+    assert (whole.completed, whole.seconds_left) == (10, 60.0)
+    assert merged(spread, [preparing]) == spread
