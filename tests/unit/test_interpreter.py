@@ -31,6 +31,8 @@ prepare_interpreter()
 after_imports()
 assert gc.isenabled() and gc.get_freeze_count() > 100_000
 waiting = ["sympy.core", "matplotlib", "plotly", "nimare.annotate.gclda"]
+waiting += ["scipy.stats.distributions", "sklearn.linear_model", "scipy.signal.windows"]
+waiting += ["narwhals.dataframe", "jinja2.environment"]
 print([name for name in waiting if name in sys.modules])
 print(nimare.annotate.gclda.GCLDAModel.__name__)
 from nimare.reports.base import run_reports
@@ -56,8 +58,51 @@ except ModuleNotFoundError as error:
             "print(isinstance(1, Expression), C(m=np.array([1.0]), sd=np.array([2.0]), n=np.array([25])).get_d())",
             "False [0.5]",
         ),
+        (
+            "import scipy.stats; print(round(scipy.stats.norm.isf(0.5)) == 0, scipy.stats.qmc.__name__)",
+            "True scipy.stats.qmc",
+        ),
+        ("import scipy; print(scipy.signal.windows.boxcar(1), scipy.signal.lfilter.__name__)", "[1.] lfilter"),
+        ("from nimare.meta.cbma.mkda import chi2; print(f'{chi2.isf(0.001, 1):.4f}')", "10.8276"),
+        ("from nimare.utils import get_template; print(get_template('mni152_1mm').shape)", "(182, 218, 182)"),
+        (
+            "import nimare, nilearn.datasets, requests; from nilearn.datasets import load_mni152_template as load\n"
+            "print(load(resolution=2).ndim, requests.Session().trust_env, type(nilearn.datasets).__name__)",
+            "3 True module",
+        ),
+        ("import narwhals as nw, pandas as pd; print(nw.from_native(pd.DataFrame({'a': [1]})).columns)", "['a']"),
+        (
+            "import nilearn.surface.surface, sklearn.cluster; print(sklearn.cluster.KMeans(2).n_clusters)",
+            "2",
+        ),
     ],
-    ids=["attribute", "name", "submodule", "effect size"],
+    ids=[
+        "attribute",
+        "name",
+        "submodule",
+        "effect size",
+        "distribution",
+        "filter",
+        "quantile",
+        "template",
+        "data sets",
+        "data frame",
+        "clustering",
+    ],
 )
 def test_a_borrowed_module_is_the_real_one_for_everybody_else(code: str, printed: str) -> None:
     assert in_a_fresh_interpreter("import pymare\n" + code) == [printed]
+
+
+def test_functions_keep_the_docstrings_that_scipy_wrote() -> None:
+    code = """
+import scipy.linalg, scipy.ndimage, scipy.stats
+documented = [scipy.ndimage.label, scipy.linalg.solve, scipy.stats.ttest_ind, scipy.stats.norm.pdf]
+print([function.__doc__.lstrip().split("\\n")[0] for function in documented[:3]])
+print(all("Parameters" in function.__doc__ for function in documented))
+"""
+    assert in_a_fresh_interpreter(code) == [
+        "['Label features in an array.', 'Solve the equation ``a @ x = b`` for  ``x``,', "
+        "'Calculate the T-test for the means of *two independent* samples of scores.']",
+        "True",
+    ]

@@ -22,6 +22,7 @@ from nimare.meta.cbma import mkda as nimare_mkda
 from nimare.meta.cbma.base import _histogram_bin_edges
 from nimare.meta.cbma.permutation import CoveragePlan, PermutationPlan, ale_plan_for, kda_plan_for
 from nimare.meta.cbma.utils import require_masked_csr
+from nimare.nimads import Studyset
 from nimare.utils import (
     DEFAULT_FLOAT_DTYPE,
     _mask_coverage_to_null_ijk,
@@ -29,7 +30,6 @@ from nimare.utils import (
     _seed_sequence,
 )
 from scipy import sparse
-from scipy.stats import chi2
 
 from compose_runner.analysis.engine.foci import (
     CountPermutations,
@@ -67,6 +67,8 @@ class _NiMAREInstance:
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
+        # NiMARE copies an estimator with its studysets into every result; nothing changes a fitted one's studysets.
+        memo.update((id(value), value) for value in self.__dict__.values() if isinstance(value, Studyset))
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return made
 
@@ -319,6 +321,8 @@ class MKDAChi2(_LabelStep, nimare_mkda.MKDAChi2):  # type: ignore[misc]
         pooled = sparse.vstack([first, second], format="csr")
         if not (pooled.data == 1).all():
             return None, "its maps are not binary"
+        from scipy.stats import chi2  # every distribution there is, which no other step needs
+
         orders, seed = self._label_orders("chi2_label_permutations", first.shape[0], pooled.shape[0])
         mask = _mask_img_to_bool(self.masker.mask_img)
         return Chi2Permutations(orders, pooled, mask, float(chi2.isf(voxel_thresh, 1)), int(n_iters), seed), None

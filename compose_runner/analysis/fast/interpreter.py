@@ -9,6 +9,7 @@ and with a million live objects each of these collections took a quarter of a se
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.machinery
@@ -29,6 +30,19 @@ WAITING = frozenset(
         "nimare.generate",
         "nimare.ml",
         "nimare.reports",
+        # clustering of surfaces, filters of time series, data frames of other libraries
+        "sklearn.cluster",
+        "sklearn.neighbors",
+        "scipy.signal",
+        "narwhals",
+        "narwhals.stable",
+        "narwhals.stable.v2",
+        # coroutines, numba's file of settings, a tool that "from numpy import *" asks for, sparse volumes
+        "asyncio",
+        "requests",
+        "yaml",
+        "numpy.f2py",
+        "sparse",
     }
 )
 
@@ -40,6 +54,20 @@ BORROWED: dict[str, tuple[str, dict[str, str | None]]] = {
     # A computer algebra system, for effect sizes that image-based analyses may compute.
     "pymare.effectsize.expressions": ("pymare", {"Expression": None, "select_expressions": None}),
     "sympy": ("pymare", {"Symbol": None, "lambdify": None, "solve": None}),
+    # Every distribution there is; NiMARE's own are in scipy.special, but for Student's t.
+    "scipy.stats": (
+        "nilearn nimare",
+        {"chi2": None, "kurtosis": None, "norm": None, "scoreatpercentile": None, "skew": None},
+    ),
+    "sklearn.preprocessing": ("nilearn", {"scale": None}),
+    # Downloads of other data.
+    "nilearn.datasets": (
+        "nilearn",
+        {"load_mni152_gm_template": None, "load_mni152_template": None, "load_mni152_wm_template": None},
+    ),
+    # Pages about general linear models, and a template engine.
+    "nilearn.reporting.glm_reporter": ("nilearn", {"make_glm_report": None}),
+    "jinja2": ("nilearn", {"Environment": None, "FileSystemLoader": None, "select_autoescape": None}),
 }
 
 
@@ -51,26 +79,28 @@ class _Finder:
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a spec whose loader waits, for the modules named above."""
         if name not in WAITING and name not in BORROWED:
-            parent = sys.modules.get(name.partition(".")[0])
-            if isinstance(parent, _BorrowedModule):
-                _load(parent)  # a part of a package needs the whole
+            package = name
+            while package := package.rpartition(".")[0]:
+                module = sys.modules.get(package)
+                if isinstance(module, _WaitingModule):
+                    _load(module)  # a part of a package needs the whole
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None or spec.loader is None:
             return None
-        waiting: Any = _BorrowedLoader if name in BORROWED else importlib.util.LazyLoader
-        spec.loader = waiting(spec.loader)
+        loader: Any = _WaitingLoader(spec.loader)
+        spec.loader = loader
         return spec
 
 
-class _BorrowedModule(ModuleType):
+class _WaitingModule(ModuleType):
     """Gives the borrowed names without loading the module, and becomes the module when any other is asked for."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        borrower, homes = BORROWED[self.__name__]
-        if name in homes and _asking_package() == borrower:
+        borrowers, homes = BORROWED.get(self.__name__, ("", {}))
+        if name in homes and _asking_package() in borrowers.split():
             home = homes[name]
             return _Later(self, name) if home is None else getattr(importlib.import_module(home), name)
         _load(self)
@@ -88,15 +118,15 @@ def _asking_package() -> str:
     return ""
 
 
-class _BorrowedLoader:
-    """Makes a :class:`_BorrowedModule` and remembers how to load the real one."""
+class _WaitingLoader:
+    """Makes a :class:`_WaitingModule` and remembers how to load the real one."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Return an empty module that loads itself."""
-        return _BorrowedModule(spec.name)
+        return _WaitingModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Load nothing yet."""
@@ -108,11 +138,11 @@ _loading = threading.RLock()
 def _load(module: ModuleType) -> None:
     """Run the real module's code in a module that has waited."""
     with _loading:
-        if type(module) is not _BorrowedModule:
+        if type(module) is not _WaitingModule:
             return
         spec: Any = module.__spec__
         loader = spec.loader
-        if isinstance(loader, _BorrowedLoader):
+        if isinstance(loader, _WaitingLoader):
             spec.loader = module.__loader__ = loader.loader
         module.__class__ = ModuleType  # type: ignore[assignment]
         spec.loader.exec_module(module)
@@ -144,6 +174,27 @@ class _Later:
         return (self._real(),)
 
 
+class _PlainDocumentation:
+    """Stands for SciPy's parsed docstring of a function while SciPy is imported: the docstring as it is written.
+
+    SciPy takes hundreds of docstrings apart to add notes about array libraries, and puts them together again.
+    """
+
+    def __init__(self, function: Any, role: str = "func", doc: str | None = None, config: Any = None) -> None:
+        self._text = (function.__doc__ or "") if doc is None else doc
+        self._sections: dict[str, Any] = {}
+
+    def __getitem__(self, section: str) -> Any:
+        return self._sections.setdefault(section, [])
+
+    def __setitem__(self, section: str, content: Any) -> None:
+        self._sections[section] = content
+
+    def __str__(self) -> str:
+        # the first line is the signature, which SciPy removes
+        return f"\n{self._text}"
+
+
 def prepare_interpreter() -> None:
     """Make the imports that follow cheap, until :func:`after_imports`; to be called before NiMARE is imported.
 
@@ -152,10 +203,13 @@ def prepare_interpreter() -> None:
     gc.disable()
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+    with contextlib.suppress(ImportError):  # another SciPy may keep it elsewhere
+        documentation: Any = importlib.import_module("scipy._lib._docscrape")
+        documentation.FunctionDoc = _PlainDocumentation
 
 
 def after_imports() -> None:
     """Exempt everything that exists from garbage collection, and collect again from now on."""
-    gc.collect()
+    # not collected before: in a million objects there are a thousand to free
     gc.freeze()
     gc.enable()
