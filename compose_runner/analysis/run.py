@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# NiMARE's jackknife starts processes that each import NiMARE, about ten seconds of work; a refit takes one or less
+_JACKKNIFE_IN_PROCESSES_FROM = 40
+
 
 def run_meta_analysis(
     first: Studyset,
@@ -60,7 +63,7 @@ def run_meta_analysis(
         Maps and tables under NiMARE's own names.
     """
     progress = progress or Progress()
-    workflow = _workflow(estimator, corrector or FDRCorrector(), n_cores)
+    workflow = _workflow(estimator, corrector or FDRCorrector(), n_cores, len(first.ids))
     groups = (first,) if second is None else (first, second)
     progress.start(Stage.FIT)
     if corrector is None:
@@ -69,7 +72,7 @@ def run_meta_analysis(
     return workflow.fit(*groups)
 
 
-def _workflow(estimator: Estimator, corrector: Corrector, n_cores: int) -> Workflow:
+def _workflow(estimator: Estimator, corrector: Corrector, n_cores: int, n_analyses: int) -> Workflow:
     kinds: dict[type, tuple[type[Workflow], str]] = {
         PairwiseCBMAEstimator: (PairwiseCBMAWorkflow, "focuscounter"),
         IBMAEstimator: (IBMAWorkflow, "jackknife"),
@@ -78,8 +81,8 @@ def _workflow(estimator: Estimator, corrector: Corrector, n_cores: int) -> Workf
         (chosen for kind, chosen in kinds.items() if isinstance(estimator, kind)),
         (CBMAWorkflow, "focuscounter"),
     )
-    # counting foci takes less than starting a second process does
-    n_cores = n_cores if diagnostics == "jackknife" else 1
+    if diagnostics != "jackknife" or n_analyses < _JACKKNIFE_IN_PROCESSES_FROM:
+        n_cores = 1  # a second process needs longer to start than this takes
     return workflow(estimator=estimator, corrector=corrector, diagnostics=diagnostics, n_cores=n_cores)
 
 
