@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from compose_runner.local.guard import Guard
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -104,7 +106,7 @@ class ContainerRun:
                 # the whole group: a task may have workers of its own
                 os.killpg(self.process.pid, number)
 
-    def _start(self, command: Sequence[str], environment: Mapping[str, str], folder: str) -> bool:
+    def _start(self, command: Sequence[str], environment: Mapping[str, str], folder: str, guard: Guard) -> bool:
         with self._lock:
             if self.stop_requested:
                 return False
@@ -123,9 +125,11 @@ class ContainerRun:
             except (OSError, ValueError) as error:
                 self.exit_code, self.reason = CANNOT_START_CODE, f"{CANNOT_START}: {error}"
                 return False
+            # the leader of its own session leads its own group
+            guard.watch(self.process.pid)
         return True
 
-    def _follow(self) -> None:
+    def _follow(self, guard: Guard) -> None:
         process = self.process
         if process is None or process.stdout is None:  # pragma: no cover - both exist once _start has returned True
             return
@@ -133,6 +137,7 @@ class ContainerRun:
             for line in lines:
                 self.request.on_line(line.rstrip("\r\n"))
         code = process.wait()
+        guard.forget(process.pid)
         self.exit_code = SIGNAL_BASE - code if code < 0 else code
         self.reason = self.reason or EXITED
 
@@ -158,6 +163,7 @@ class ContainerRunner:
         self._queue: queue.SimpleQueue[ContainerRun | None] = queue.SimpleQueue()
         self._runs: set[ContainerRun] = set()
         self._lock = threading.Lock()
+        self._guard = Guard()
         self._threads = [
             threading.Thread(target=self._work, name=f"container-{number}", daemon=True)
             for number in range(max_parallel)
@@ -206,14 +212,15 @@ class ContainerRunner:
             self._queue.put(None)
         for thread in self._threads:
             thread.join(timeout=5)
+        self._guard.close()
 
     def _work(self) -> None:
         while (run := self._queue.get()) is not None:
             folder = tempfile.mkdtemp(prefix="compose-runner-task-")
             try:
-                if run._start(self.command, self.environment, folder):
+                if run._start(self.command, self.environment, folder, self._guard):
                     run.on_change(run)
-                    run._follow()
+                    run._follow(self._guard)
             except Exception as error:  # a line that nobody can take must not end the thread
                 run.kill()
                 run.exit_code, run.reason = SIGNAL_BASE + signal.SIGKILL, f"the task was lost: {error}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +15,10 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from tests.compose_stand_in import ComposeStandIn
-from tests.running_service import RunningService
+from tests.running_service import RunningService, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TERMINAL = {"SUCCEEDED", "FAILED"}
 
@@ -175,14 +176,20 @@ def test_a_restarted_service_knows_finished_jobs_and_fails_those_that_ran(
         assert second.post("results", artifact_prefix=ran["artifact_prefix"]).document["artifacts"]
 
 
-def test_a_service_that_is_killed_reports_its_running_jobs_as_failed_when_it_is_back(
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the task's process in /proc")
+def test_a_service_that_is_killed_leaves_no_task_behind_and_reports_its_jobs_as_failed_when_it_is_back(
     tmp_path: Path, compose: ComposeStandIn
 ) -> None:
     hosts = ("--compose-url", compose.compose_api)
     with RunningService(tmp_path, *hosts) as first:
         ran = first.submit("waits")
         first.wait_for_message(ran["artifact_prefix"], "workflow.stage")
+        assert task_of(ran["artifact_prefix"]) is not None
         first.stop(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while task_of(ran["artifact_prefix"]) is not None:  # nobody would take what it writes
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     with RunningService(tmp_path, *hosts) as second:
         failed = second.post("status", job_id=ran["job_id"]).document
     assert failed["status"] == "FAILED"
