@@ -97,7 +97,7 @@ class _WaitingModule(ModuleType):
     """Gives the borrowed names without loading the module, and becomes the module when any other is asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__all__":
+        if name.startswith("__") and name not in ("__all__", "__version__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         borrowers, homes = BORROWED.get(self.__name__, ("", {}))
         if name in homes and _asking_package() in borrowers.split():
