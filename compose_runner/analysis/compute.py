@@ -11,6 +11,8 @@ from nimare.nimads import Studyset
 
 from compose_runner.analysis import engine
 from compose_runner.analysis.coverage import describe_coverage, refuse_empty_result, refuse_without_maps
+from compose_runner.analysis.fast.foci import foci_at_once
+from compose_runner.analysis.fast.maps import saving_maps
 from compose_runner.analysis.fast.tables import cluster_tables_by_box
 from compose_runner.analysis.images import stage_images
 from compose_runner.analysis.provenance import count_studies
@@ -146,6 +148,7 @@ def compute(
             engine.session(**session),
             engine.observe_iterations(progress.advance),
             cluster_tables_by_box(),
+            foci_at_once(),
         ):
             return run_meta_analysis(first, second, estimator, corrector, n_cores=options.n_cores, progress=progress)
 
@@ -184,12 +187,12 @@ def write(result: MetaResult, directory: ResultDirectory, metadata: dict[str, An
         Whether figures are wanted.
     """
     with directory.writing() as folder:
-        result.save_maps(str(folder))
-        result.save_tables(str(folder))
-        (folder / "boilerplate.txt").write_text(result.description_, encoding="utf-8")
-        (folder / "references.bib").write_text(result.bibtex_, encoding="utf-8")
-        with (folder / RESULT_FILENAME).open("wb") as file:
-            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+        with saving_maps(result, folder, n_cores=options.n_cores):
+            result.save_tables(str(folder))
+            (folder / "boilerplate.txt").write_text(result.description_, encoding="utf-8")
+            (folder / "references.bib").write_text(result.bibtex_, encoding="utf-8")
+            with (folder / RESULT_FILENAME).open("wb") as file:
+                pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
         if options.report:
             from compose_runner.analysis.report import write_report
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from nilearn.image import threshold_img
 from nilearn.reporting import get_clusters_table
+from nilearn.reporting.get_clusters_table import _pare_subpeaks
 from scipy import ndimage
 
-from compose_runner.analysis.fast.tables import cluster_tables_by_box
+from compose_runner.analysis.fast.tables import cluster_tables_by_box, far_apart
 
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, 2.0, 0, -50], [0, 0, 3.0, -30], [0, 0, 0, 1]])
 
@@ -77,3 +78,13 @@ def test_nilearns_own_step_is_back_afterwards() -> None:
     with cluster_tables_by_box():
         assert module._get_clusters_table_volume is not before
     assert module._get_clusters_table_volume is before
+
+
+@pytest.mark.parametrize("scale", [2.0, 1.1])
+def test_peaks_are_kept_as_nilearn_keeps_them(scale: float) -> None:
+    rng = np.random.default_rng(6)
+    ijk = rng.integers(0, 9, size=(120, 3))
+    xyz = ijk * scale  # many pairs are exactly as far apart as the limit
+    kept, _ = _pare_subpeaks(xyz, ijk, np.arange(120), 4 * scale)
+    assert np.array_equal(ijk[far_apart(xyz, 4 * scale)], kept)
+    assert far_apart(np.zeros((0, 3)), 8.0).shape == (0,)

@@ -7,11 +7,13 @@ all maps of a result have one header, so the masker is asked for an image once.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nimare.results import MetaResult
@@ -23,8 +25,11 @@ def _is_plain(values: Any, n_voxels: int) -> bool:
     return isinstance(values, np.ndarray) and values.shape == (n_voxels,) and values.dtype == np.float32
 
 
-def save_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> list[Path]:
+@contextmanager
+def saving_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> Iterator[list[Path]]:
     """Write every map of a result as ``<name>.nii.gz``; in place of :meth:`nimare.results.MetaResult.save_maps`.
+
+    The files are whole when the ``with`` block has ended; what is in the block runs meanwhile.
 
     Parameters
     ----------
@@ -35,8 +40,8 @@ def save_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> list[
     n_cores : int, optional
         Threads.
 
-    Returns
-    -------
+    Yields
+    ------
     list of pathlib.Path
         The files, in the order of the result's maps.
     """
@@ -54,8 +59,9 @@ def save_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> list[
     others = [name for name in names if name not in plain]
     if others:
         result.save_maps(str(directory), names=others)
-    if plain:
-        pattern = result.get_map(plain[0])
+    files = [directory / f"{name}.nii.gz" for name in names]
+    pattern: Any = result.get_map(plain[0]) if plain else None
+    with ThreadPoolExecutor(max(1, n_cores), thread_name_prefix="maps") as pool:
 
         def write(name: str) -> None:
             volume = np.zeros(pattern.shape, dtype=np.float32)
@@ -67,6 +73,13 @@ def save_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> list[
             header["cal_max"], header["cal_min"] = volume.max(), volume.min()
             nib.Nifti1Image(volume, pattern.affine, header).to_filename(directory / f"{name}.nii.gz")
 
-        with ThreadPoolExecutor(max(1, n_cores), thread_name_prefix="maps") as pool:
-            list(pool.map(write, plain))
-    return [directory / f"{name}.nii.gz" for name in names]
+        written = [pool.submit(write, name) for name in plain]
+        yield files
+        for each in written:
+            each.result()
+
+
+def save_maps(result: MetaResult, directory: Path, *, n_cores: int = 2) -> list[Path]:
+    """Write every map of a result and return the files: :func:`saving_maps` with nothing else to do."""
+    with saving_maps(result, directory, n_cores=n_cores) as files:
+        return files

@@ -9,12 +9,13 @@ the same order of every sum.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import warnings
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from compose_runner.analysis.fast.replacing import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,16 +75,38 @@ def local_maxima(data: NDArray[Any], origin: NDArray[np.int_]) -> tuple[NDArray[
     return ijk + origin, data[tuple(ijk.T)]
 
 
+def far_apart(xyz: NDArray[Any], min_distance: float) -> NDArray[np.bool_]:
+    """Tell which peaks nilearn keeps: of each, its distance to the last one before it that was itself kept decides.
+
+    Parameters
+    ----------
+    xyz : ndarray of shape (N, 3)
+        Peaks in millimetres, highest first.
+    min_distance : float
+        Distance in millimetres that a peak has to exceed.
+    """
+    kept = np.ones(len(xyz), dtype=bool)
+    for peak in range(len(xyz)):
+        if kept[peak]:
+            apart = xyz[peak] - xyz[peak + 1 :]
+            distance = np.sqrt((apart * apart).sum(axis=1))
+            kept[peak + 1 :] = distance > min_distance
+            # so near the limit a sum in another order might round to its other side
+            for other in np.flatnonzero(np.abs(distance - min_distance) < 1e-9 * min_distance):
+                kept[peak + 1 + other] = np.linalg.norm(apart[other]) > min_distance
+    return kept
+
+
 def _peaks(
     data: NDArray[Any], origin: NDArray[np.int_], affine: NDArray[Any], min_distance: float
 ) -> tuple[NDArray[np.int_], NDArray[Any]]:
     """Return a cluster's local maxima that are far enough from every higher one, highest first."""
-    from nilearn.reporting.get_clusters_table import _pare_subpeaks, _sort_subpeaks
+    from nilearn.reporting.get_clusters_table import _sort_subpeaks
 
     ijk, values = local_maxima(data, origin)
     xyz, ijk, values = _sort_subpeaks(ijk, values, affine)
-    kept: tuple[NDArray[np.int_], NDArray[Any]] = _pare_subpeaks(xyz, ijk, values, min_distance)
-    return kept
+    kept = far_apart(np.asarray(xyz), min_distance)
+    return ijk[kept], values[kept]
 
 
 def _rows_of_sign(
@@ -191,10 +214,5 @@ REPLACED: tuple[tuple[str, str, Any], ...] = (
 @contextlib.contextmanager
 def cluster_tables_by_box() -> Iterator[None]:
     """Let nilearn, and NiMARE through it, threshold clusters and make their tables with the steps of this module."""
-    with contextlib.ExitStack() as restore:
-        for module_name, name, step in REPLACED:
-            module: Any = importlib.import_module(module_name)
-            if hasattr(module, name):  # another nilearn keeps its own step
-                restore.callback(setattr, module, name, getattr(module, name))
-                setattr(module, name, step)
+    with replaced(REPLACED):
         yield
