@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEPS_PER_CORE = 8
+# A block is cut into pieces of such a part of the time between two checkpoints.
+CUTS_PER_CHECKPOINT = 6
 
 
 class Worker(Protocol):
@@ -165,7 +167,7 @@ def run_permutations(permutations: Permutations, n_cores: int) -> NullDistributi
         whole.rows[piece.first : piece.first + len(piece.rows)] = piece.rows
         whole.add(piece.sums)
     whole.done = permutations.n_iters
-    if wishes.progress is not None:
+    if wishes.progress is not None and not missing:  # otherwise the last block has told
         wishes.progress(permutations.n_iters, permutations.n_iters)
     return whole
 
@@ -195,6 +197,7 @@ def _run_piece(
     store = wishes.store if permutations.name else None
     name = _piece_name(permutations, wishes, index)
     saved = time.monotonic()
+    at_once = STEPS_PER_CORE * n_cores
     workers: SimpleQueue[Worker] = SimpleQueue()
     with ThreadPoolExecutor(n_cores, thread_name_prefix="permutations") as pool:
         for _ in range(n_cores):
@@ -203,30 +206,40 @@ def _run_piece(
         for number, block, length in permutations.blocks(first, last):
             at = number - piece.first
             rows = piece.rows[at : at + length]
-            _run_block(pool, workers, n_cores, block, rows, wishes, before + at, total)
-            for _ in range(n_cores):
-                worker = workers.get()
-                piece.add(worker.sums)
-                for value in worker.sums.values():
-                    value[...] = 0
-                workers.put(worker)
-            piece.done = at + length
-            if store is not None and (piece.complete or time.monotonic() - saved >= wishes.checkpoint_seconds):
-                store.save(name, piece.arrays())
-                saved = time.monotonic()
+            start = 0
+            while start < length:
+                # with a store a block is cut so that no more work than the wish allows is ever unsaved
+                stop = length if store is None else min(length, start + at_once)
+                began = time.monotonic()
+                _run_some(pool, workers, n_cores, block, rows, range(start, stop), wishes, before + at, total)
+                for _ in range(n_cores):
+                    worker = workers.get()
+                    piece.add(worker.sums)
+                    for value in worker.sums.values():
+                        value[...] = 0
+                    workers.put(worker)
+                piece.done = at + stop
+                now = time.monotonic()
+                if store is not None and (piece.complete or now - saved >= wishes.checkpoint_seconds):
+                    store.save(name, piece.arrays())
+                    saved = time.monotonic()
+                seconds = max(now - began, 1e-3)
+                at_once = max(n_cores, int((stop - start) / seconds * wishes.checkpoint_seconds / CUTS_PER_CHECKPOINT))
+                start = stop
 
 
-def _run_block(
+def _run_some(
     pool: ThreadPoolExecutor,
     workers: SimpleQueue[Worker],
     n_cores: int,
     block: Any,
     rows: NDArray[np.float64],
+    numbers: range,
     wishes: Session,
     before: int,
     total: int,
 ) -> None:
-    """Compute one block on all threads; on any error, the caller's interruption included, leave no thread behind."""
+    """Compute a part of a block on all threads; on any error, an interruption included, leave no thread behind."""
 
     def compute(start: int, stop: int) -> int:
         worker = workers.get()
@@ -236,18 +249,17 @@ def _run_block(
             workers.put(worker)
         return stop - start
 
-    length = len(rows)
-    step = max(1, min(64, length // (STEPS_PER_CORE * n_cores)))
+    step = max(1, min(64, len(numbers) // (STEPS_PER_CORE * n_cores)))
     pending: set[Future[int]] = {
-        pool.submit(compute, start, min(start + step, length)) for start in range(0, length, step)
+        pool.submit(compute, start, min(start + step, numbers.stop)) for start in numbers[::step]
     }
-    done = 0
+    done = before + numbers.start
     try:
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             done += sum(future.result() for future in finished)
             if wishes.progress is not None:
-                wishes.progress(before + done, total)
+                wishes.progress(done, total)
     finally:
         for future in pending:
             future.cancel()
