@@ -6,15 +6,23 @@ urllib3 is in Lambda's runtime already and costs little to import, so that funct
 from __future__ import annotations
 
 import json
+import logging
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3.util.retry import Retry
 
 from compose_runner import __version__
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+log = logging.getLogger(__name__)
+# the pool's own words for the same are an object's representation
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONNECT_SECONDS = 10.0
@@ -27,9 +35,27 @@ def pool() -> urllib3.PoolManager:
     return urllib3.PoolManager(maxsize=8, headers={"User-Agent": f"compose-runner/{__version__}"})
 
 
+class _ToldRetry(Retry):
+    """Says in one line that a request is tried again, and why."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: Any = None,
+    ) -> Self:
+        fewer = super().increment(method, url, response, error, _pool, _stacktrace)
+        reason = _status_text(response.status) if response is not None else reason_of(error) if error else "no answer"
+        log.warning("%s: %s; trying again", getattr(_pool, "host", url), reason)
+        return fewer
+
+
 def retries(attempts: int, methods: tuple[str, ...] = ("GET", "HEAD", "PUT")) -> Retry:
     """Retry what may pass, with growing and jittered waits; a POST is never repeated."""
-    return Retry(
+    return _ToldRetry(
         total=attempts,
         status_forcelist=MAY_PASS,
         allowed_methods=methods,
