@@ -6,6 +6,7 @@ that is told to stop uploads what it has, says so, and exits with 75.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 _STOPPED = "The task was told to stop before the analysis was done; what it had was kept."
 # a job has two Monte Carlo runs at most, and one of them may lose what its shards computed
 _MOST_SPREADS = 3
+_DISK_FULL = (
+    "The analysis needs more disk than the task has; what was finished before was kept. Whoever operates the service "
+    "can give tasks more (TaskEphemeralStorage)."
+)
 _TOO_LATE = "The analysis did not finish in the time that this service allows. Fewer iterations need less."
 
 
@@ -152,8 +157,10 @@ class Task:
             n_cores=self.settings.n_cores,
             progress=progress,
             upload=self.settings.upload,
+            report=self.settings.report,
             after_artifacts=self._keep_artifacts,
             on_publish_change=self._objects.keep_publish_record,
+            monte_carlo=self._monte_carlo(),
         ).url
 
     def _publish(self, keys: dict[str, str], progress: Progress) -> str | None:
@@ -237,6 +244,8 @@ class Task:
             return code, f"The job's objects in AWS could not be reached: {text}"
         if isinstance(error, MemoryError):
             return EXIT_CANNOT_RUN, "The analysis needs more memory than the task has."
+        if _is_disk_full(error):
+            return EXIT_CANNOT_RUN, _DISK_FULL
         return EXIT_CANNOT_RUN, f"The analysis ended with an error that nobody foresaw: {type(error).__name__}: {text}"
 
     def _metadata(self, **changes: Any) -> dict[str, Any]:
@@ -271,6 +280,15 @@ class Task:
                 step()
             except Exception as error:
                 logger.error("Not everything could be kept", extra={"error": self._output.redact(str(error))})
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether no space was left on a disk, whatever a library made of that."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def watch_signals(task: Task) -> None:

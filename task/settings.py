@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y"})
+_FALSE = frozenset({"0", "false", "f", "no", "n"})
 # the task ends by itself this long before the state machine would stop it, to upload what it has
 _MARGIN_SECONDS = 120.0
 _MARGIN_SHARE = 0.05
@@ -68,6 +69,8 @@ class TaskSettings:
         Predicted time from which it is.
     shard_cores : int or None
         Cores of a task that computes a share; None where nobody said.
+    report : bool
+        Draw the figures; a test or an experiment may do without.
     """
 
     artifact_prefix: str
@@ -88,6 +91,7 @@ class TaskSettings:
     max_shards: int = 1
     shard_threshold_seconds: float = math.inf
     shard_cores: int | None = None
+    report: bool = True
 
     @property
     def keys(self) -> JobKeys:
@@ -119,6 +123,7 @@ class TaskSettings:
             deadline=_deadline(variables),
             task_size=variables.get("TASK_SIZE", ""),
             version=variables.get("COMPOSE_RUNNER_VERSION") or __version__,
+            report=variables.get("REPORT", "").strip().lower() not in _FALSE,
             **_sharing(variables),
         )
 

@@ -35,6 +35,11 @@ def run_job(meta_analysis_id, *, result_dir, nsc_key, progress, upload, after_ar
     warnings.warn("a warning of NiMARE")
     if behaviour == "specification":
         raise AnalysisError("The estimator Foo does not exist.")
+    if behaviour == "full disk":
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("a library could not write") from error
     if behaviour == "unforeseen":
         raise RuntimeError("broken with " + str(nsc_key))
     result_dir.mkdir(parents=True, exist_ok=True)
@@ -149,6 +154,13 @@ def test_an_analysis_that_cannot_run_says_why_and_exits_with_1(around: Surroundi
     assert failed["error"] == "The estimator Foo does not exist."
     assert around.metadata()["error"] == "The estimator Foo does not exist."
     assert around.keys_left() == 0
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_not_tried_again(around: Surroundings) -> None:
+    ended = around.run("full disk")
+
+    assert ended.exit_code == 1
+    assert around.metadata()["error"].startswith("The analysis needs more disk than the task has")
 
 
 def test_an_error_that_nobody_foresaw_is_logged_with_its_traceback_and_without_keys(around: Surroundings) -> None:
