@@ -89,7 +89,7 @@ def _measure(wanted: list[str], figures: dict[str, Any], rounds: int | None, qui
     jobs = [name for name in wanted if name in JOB_NAMES]
     if jobs:
         say("Whole processes, in turns")
-        subprocess.run([sys.executable, "-m", "compose_runner.analysis.engine.warm"], cwd=REPOSITORY, check=True)
+        _run("compose_runner.analysis.engine.warm")
         found = whole_processes.measure(jobs, python, rounds=rounds, quick=quick, say=say)
         before = figures.get("jobs", {}).get("jobs", {})
         merged = {**before, **found["jobs"]}
@@ -114,11 +114,20 @@ def _measure(wanted: list[str], figures: dict[str, Any], rounds: int | None, qui
 
 def _kernels(rounds: int, quick: bool) -> dict[str, Any]:
     # in another process: this one has to stay small (see processes.run_measured)
-    command = [sys.executable, "-m", "benchmarks.kernels", "--json", "--rounds", str(rounds)]
-    command += ["--iterations", "5"] if quick else []
-    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    said = _run("benchmarks.kernels", "--json", "--rounds", str(rounds), *(("--iterations", "5") if quick else ()))
+    found: dict[str, Any] = json.loads(said)
+    for name, row in found.items():
+        say(f"  {name}: NiMARE {row['nimare_ms']:.1f} ms, ours {row['ours_ms']:.2f} ms a permutation")
     return {name: {**row, "rounds": rounds} for name, row in found.items()}
+
+
+def _run(module: str, *arguments: str) -> str:
+    """Run a module of ours and return what it printed; progress bars and warnings are kept back unless it fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _emulator(python: Path, rounds: int, quick: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,20 +83,19 @@ def _draw_panel(panel: Any, title: str, group: Sequence[Row]) -> None:
     for place, row in enumerate(group):
         if row.goal is not None:
             panel.plot([row.goal] * 2, [place - 0.42, place + 0.42], color=GOAL, linewidth=2.2, zorder=4)
-        edge = max(row.ratio.high, row.ratio.median)
         panel.annotate(
             f"{row.ratio.median:.1f}×" if row.ratio.median >= 9.95 else f"{row.ratio.median:.2f}×",
-            (edge, place),
-            xytext=(6, 0),
+            (1.0, place),
+            xycoords=panel.get_yaxis_transform(),
+            xytext=(38, 0),
             textcoords="offset points",
             va="center",
+            ha="right",
             fontsize=9,
             weight="bold",
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},
-            zorder=5,
         )
     largest = max(max(ratio.high, ratio.median) for ratio in ratios)
-    panel.set_xlim(0, 1.12 * max([largest, *(row.goal for row in group if row.goal is not None)]))
+    panel.set_xlim(0, 1.05 * max([largest, *(row.goal for row in group if row.goal is not None)]))
     panel.set_yticks(places, [row.what for row in group], fontsize=9)
     panel.invert_yaxis()
     panel.set_title(f"{title}   (red line: goal)", loc="left", fontsize=10.5, weight="bold")
@@ -147,12 +147,23 @@ def draw_growth(points: Sequence[dict[str, Any]], path: Path) -> None:
                 else:
                     panel.set_xscale("log")
                     panel.set_yscale("log" if panel is top or series == "foci" else "linear")
-                if panel is bottom:
-                    panel.set_xlabel(label)
-                    panel.set_ylim(bottom=100 if panel.get_yscale() == "log" else 0)
-        panels[0, 0].legend(frameon=False, fontsize=8)
+                _plain_numbers(panel)
+            bottom.set_xlabel(label)
+            bottom.set_ylim(bottom=100 if bottom.get_yscale() == "log" else 0)
+            bottom.margins(y=0.15)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
         figure.savefig(path, metadata=_no_date(path))
         plt.close(figure)
+
+
+def _plain_numbers(panel: Any) -> None:
+    """Write 1,000 for 10³, at decades alone."""
+    plain = FuncFormatter(lambda value, _: f"{value:,.15g}")
+    for axis in (panel.xaxis, panel.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter(plain)
+            axis.set_minor_formatter(NullFormatter())
 
 
 def _no_date(path: Path) -> dict[str, Any] | None:
