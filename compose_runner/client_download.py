@@ -18,7 +18,7 @@ from compose_runner.web import MAY_PASS, pool, reason_of, retries
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from compose_runner.client import Artifact
+    from compose_runner.client_answers import Artifact
 
 PARALLEL = 6
 _PIECE = 1 << 18

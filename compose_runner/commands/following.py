@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from compose_runner.client import JobStatus, LogRecord, Update
+    from compose_runner.client_answers import JobStatus, LogRecord, Update
 
 # fields of a record that are the same in all of a job's records, or only for machines
 _UNSHOWN = frozenset(

@@ -13,7 +13,8 @@ from compose_runner.commands.service_options import CONTEXT, client_of, name_of,
 from compose_runner.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
 
 if TYPE_CHECKING:
-    from compose_runner.client import Artifact, Client
+    from compose_runner.client import Client
+    from compose_runner.client_answers import Artifact
 
 REPORT = "report.html"
 

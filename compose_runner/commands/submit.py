@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.client import SUCCEEDED
+from compose_runner.client_answers import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
 from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS

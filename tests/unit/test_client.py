@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.client import (
-    Client,
+from compose_runner.client import Client
+from compose_runner.client_answers import (
     JobExistsError,
     JobUnknownError,
     LogRecord,
