@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from compose_runner.local.service import Service, ServiceOptions
 
 
+def _values(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := next((name for name, sign, _ in pairs if not (name and sign)), None):
+        raise click.BadParameter(f"{wrong!r} is not NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
@@ -46,6 +53,14 @@ written is kept.""",
 @click.option("--compose-url", help="Address of Neurosynth Compose's API, for every environment.")
 @click.option("--neurostore-url", help="Address of NeuroStore's API, for every environment.")
 @click.option("--demo", is_flag=True, help="Bring along a Compose that serves one meta-analysis of pain.")
+@click.option(
+    "--parameter",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_values,
+    help="Value of a parameter of template.yaml, such as ShardThresholdSeconds=60; can be repeated.",
+)
 @click.option("--verbose", is_flag=True, help="Log every request.")
 def serve(
     port: int | None,
@@ -54,6 +69,7 @@ def serve(
     compose_url: str | None,
     neurostore_url: str | None,
     demo: bool,
+    parameters: dict[str, str],
     verbose: bool,
 ) -> None:
     """Run the whole service on this machine: no account, no Docker.
@@ -79,6 +95,7 @@ def serve(
         "compose_url": compose_url,
         "neurostore_url": neurostore_url,
         "demo": demo,
+        "parameters": parameters,
     }
     options = ServiceOptions(**{name: value for name, value in chosen.items() if value is not None})
     sys.exit(run(Service(options), options))

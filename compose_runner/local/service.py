@@ -74,6 +74,8 @@ class ServiceOptions:
         Bring a Compose along that serves the demonstration.
     task_command : sequence of str
         What runs a job; the deployed task by default.
+    parameters : mapping
+        Values for the template's parameters, such as ``ShardThresholdSeconds``.
     """
 
     data: Path = field(default_factory=default_data_directory)
@@ -83,6 +85,7 @@ class ServiceOptions:
     neurostore_url: str | None = None
     demo: bool = False
     task_command: Sequence[str] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -144,7 +147,7 @@ class Service:
             max_parallel_tasks=options.max_parallel_jobs,
             on_line=tell,
         ).start()
-        stack = Stack(self._aws, self._root / TEMPLATE, {**PARAMETERS, **self._hosts()})
+        stack = Stack(self._aws, self._root / TEMPLATE, {**PARAMETERS, **self._hosts(), **options.parameters})
         stack.create()
         codes = stack.functions()
         self._keep(stack, codes)
