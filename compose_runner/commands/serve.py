@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def _values(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
-    if wrong := next((name for name, sign, _ in pairs if not (name and sign)), None):
-        raise click.BadParameter(f"{wrong!r} is not NAME=VALUE")
+    for text, (name, sign, _) in zip(texts, pairs, strict=True):
+        if not (name and sign):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
     return {name: value for name, _, value in pairs}
 
 

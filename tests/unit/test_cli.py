@@ -76,3 +76,10 @@ def test_the_command_line_and_the_light_part_import_no_numpy() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["ShardThresholdSeconds", "=60", ""])
+def test_a_parameter_of_the_service_that_is_not_name_and_value_is_refused(text: str) -> None:
+    ended = CliRunner().invoke(cli.compose_runner, ["serve", "--parameter", text])
+    assert ended.exit_code == 2
+    assert "NAME=VALUE" in ended.output
