@@ -1,8 +1,9 @@
 """Time one permutation of each estimator on our kernels against NiMARE's own step, in alternating runs.
 
 ``python benchmarks/kernels.py [--studies N] [--foci N] [--rounds N] [--json]``. Both steps run on one core with the
-same draws; the ratio is the median over rounds, the spread its quartiles. The studies are made from a seed, spread over
-the whole brain, so that nothing but an installed compose-runner is needed.
+same draws; processor time is counted, so that whatever else runs on the machine does not show. The ratio is the median
+over rounds, the spread its quartiles. The studies are made from a seed, spread over the whole brain, so that only an
+installed compose-runner is needed.
 """
 
 from __future__ import annotations
@@ -142,11 +143,11 @@ def compare(steps: Callable[[int], tuple[Any, Any]], n_iters: int, rounds: int) 
     _, ours = steps(MORE * n_iters)
     times = []
     for _ in range(rounds):
-        started = time.perf_counter()
+        started = time.process_time()
         nimares()
-        middle = time.perf_counter()
+        middle = time.process_time()
         ours()
-        seconds = (middle - started, (time.perf_counter() - middle) / MORE)
+        seconds = (middle - started, (time.process_time() - middle) / MORE)
         times.append([value / n_iters * 1e3 for value in seconds])
     ratios = [slow / fast for slow, fast in times]
     low, median, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
