@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import browser as browsers
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nimare.results import MetaResult
+    from selenium.webdriver import Chrome
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
@@ -20,6 +25,11 @@ for name in [name for name in os.environ if name.startswith(("AWS_", "COMPOSE_RU
     del os.environ[name]
 for name in ("COMPOSE_API_URL", "NEUROSTORE_API_URL", "NSC_KEY", "NV_KEY"):
     os.environ.pop(name, None)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by the argument where its value is bytes: compressed ones hold the time, and names must not change."""
+    return argname if isinstance(val, bytes) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,3 +70,12 @@ def pain_result() -> MetaResult:
     studyset = demo.pain_studyset()
     group = Studyset(studyset, target="mni152_2mm", annotations=[demo.annotation(studyset)]).combine_analyses()
     return run_meta_analysis(group, None, ALE(random_state=1), FDRCorrector(method="indep", alpha=0.05))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A headless Chromium, for what only a browser can tell of a report."""
+    if not browsers.is_installed():
+        pytest.skip("chromium and chromedriver are not installed")
+    with browsers.chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver

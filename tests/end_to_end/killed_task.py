@@ -42,7 +42,7 @@ def keep_artifact_and_die(self: JobObjects, *arguments: Any) -> None:
 
 
 Progress.start = begin_and_die  # type: ignore[method-assign]
-JobObjects._upload = keep_artifact_and_die  # type: ignore[method-assign]
+JobObjects._upload = keep_artifact_and_die  # type: ignore[method-assign, assignment]
 if os.environ["META_ANALYSIS_ID"] == "full-disk":
     tempfile.tempdir = os.environ["FULL_DISK"]
 sys.exit(task.main.main())

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from tests import synthetic
+from tests import compose_backend, synthetic
 from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
 from tests.running_service import REPOSITORY, RunningService
 
@@ -126,12 +126,26 @@ def test_an_upload_that_compose_refuses_fails_with_its_words_and_keeps_the_artif
     assert attempts(service, job["artifact_prefix"]) == 1
 
 
-def test_a_wrong_id_fails_once_with_its_reason(service: RunningService) -> None:
-    job = service.submit("noSuchAnalysis")
-    ended = service.wait_for(job["job_id"], JOB_SECONDS)
-    assert ended["status"] == "FAILED"
-    assert "noSuchAnalysis" in ended["error"]
-    assert attempts(service, job["artifact_prefix"]) == 1
+def test_compose_can_read_in_the_log_why_a_job_failed(service: RunningService) -> None:
+    last = compose_backend.run(service, "noSuchAnalysis", JOB_SECONDS, environment="production", no_upload=False)[-1]
+
+    assert last.status["status"] == "FAILED"
+    assert "noSuchAnalysis" in last.status["error"]
+    (failed,) = [record for record in last.records if record["message"] == "workflow.failed"]
+    assert failed["error"] == last.status["error"]
+    assert last.messages.count("workflow.start") == 1
+
+
+def test_an_impossible_specification_is_refused_with_its_reason(
+    service: RunningService, compose: ComposeStandIn
+) -> None:
+    specification = {**synthetic.specification(), "estimator": {"type": "Nonsense", "args": {}}}
+    compose.put("meta-analyses/impossible", {"id": "impossible", "specification": specification})
+
+    answer = service.post("submit", meta_analysis_id="impossible")
+
+    assert answer.status == 400
+    assert "Nonsense" in answer.document["error"]
 
 
 def test_a_full_disk_ends_the_job_once_with_a_sentence(service: RunningService, small_disk: Path | None) -> None:

@@ -1,13 +1,9 @@
-"""Real jobs through the embedded service: the demo, recorded meta-analyses, and failures that only a real task has."""
+"""The demo through the embedded service, with a real task: from submit to a report that a browser shows."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,160 +11,85 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from compose_runner import demo
 from compose_runner.client import Client
-from tests.compose_stand_in import Answer, ComposeStandIn
-from tests.running_service import COMMAND, RunningService, environment
+from compose_runner.local.demo_compose import DemoCompose
+from tests import compose_backend
+from tests.browser import look_at_report
+from tests.running_service import RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.slow
 
-ITERATIONS = 20
-JOB_SECONDS = 240
+ITERATIONS = 200
+JOB_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def compose() -> Iterator[ComposeStandIn]:
-    """A Compose that has the demo's meta-analysis, and one whose studyset is missing."""
-    studyset = demo.pain_studyset()
-    note = demo.annotation(studyset)
-    with ComposeStandIn() as stand_in:
-        for name, studyset_id in ((demo.META_ANALYSIS_ID, demo.STUDYSET_ID), ("lost", "lostStudyset")):
-            stand_in.put(
-                f"meta-analyses/{name}",
-                {
-                    "id": name,
-                    "specification": demo.specification(ITERATIONS),
-                    "neurostore_studyset": {"id": studyset_id},
-                    "neurostore_annotation": {"id": demo.ANNOTATION_ID},
-                    "run_key": "a-run-key",
-                },
-            )
-        impossible = {**demo.specification(), "estimator": {"type": "Nonsense", "args": {}}}
-        stand_in.put("meta-analyses/impossible", {"id": "impossible", "specification": impossible})
-        stand_in.put(f"studysets/{demo.STUDYSET_ID}", studyset, host=stand_in.store_host)
-        stand_in.put(f"annotations/{demo.ANNOTATION_ID}", note, host=stand_in.store_host)
-        yield stand_in
+def compose() -> Iterator[DemoCompose]:
+    with DemoCompose(n_iterations=ITERATIONS) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, compose: ComposeStandIn) -> Iterator[RunningService]:
-    hosts = ("--compose-url", compose.compose_api, "--neurostore-url", compose.neurostore_api)
+def service(tmp_path_factory: pytest.TempPathFactory, compose: DemoCompose) -> Iterator[RunningService]:
+    hosts = ("--compose-url", compose.url, "--neurostore-url", compose.url)
     with RunningService(tmp_path_factory.mktemp("service"), *hosts, stub=False) as running:
         yield running
 
 
-def names_of(service: RunningService, artifact_prefix: str) -> set[str]:
-    artifacts = service.post("results", artifact_prefix=artifact_prefix).document["artifacts"]
-    return {artifact["filename"] for artifact in artifacts}
+@pytest.fixture(scope="module")
+def polls(service: RunningService) -> list[compose_backend.Poll]:
+    """The demo, called as Compose calls it."""
+    return compose_backend.run(service, demo.META_ANALYSIS_ID, JOB_SECONDS, environment="production", no_upload=False)
 
 
-def test_the_demo_runs_from_submit_to_a_report_that_a_browser_shows_as_a_page(tmp_path: Path) -> None:
-    with RunningService(tmp_path / "data", "--demo", stub=False) as service:
-        submitted = service.submit(demo.META_ANALYSIS_ID)
-        ended = service.wait_for(submitted["job_id"], JOB_SECONDS)
-        assert ended["status"] == "SUCCEEDED", ended
-        client = Client.configured(endpoint=service.endpoint)
-        client.download(submitted["artifact_prefix"], tmp_path / "results")
-        (report,) = (one for one in client.results(submitted["artifact_prefix"]) if one.path == "report.html")
-        answer = service.pool.request("GET", report.url)
-        uploads = json.loads((tmp_path / "data" / "demo-uploads" / "demoResult1.json").read_text())
+@pytest.fixture(scope="module")
+def ended(polls: list[compose_backend.Poll]) -> dict[str, Any]:
+    return polls[-1].status
+
+
+def test_compose_sees_progress_records_and_the_end(
+    polls: list[compose_backend.Poll], ended: dict[str, Any], compose: DemoCompose
+) -> None:
+    assert ended["status"] == "SUCCEEDED", ended
+    assert {poll.status["status"] for poll in polls[:-1]} == {"RUNNING"}
+    assert any(poll.status.get("progress") for poll in polls)
+    for message in ("workflow.start", "workflow.completed", "artifacts.uploaded", "metadata.written"):
+        assert message in polls[-1].messages
+    assert polls[-1].messages[-1] == "workflow.success"
+    assert ended["result"]["result_url"].endswith(f"/meta-analyses/{demo.META_ANALYSIS_ID}")
+    (result,) = compose.results.values()
+    assert any(name.endswith("_tab-clust.tsv") for name in result["files"])
+
+
+def test_every_artifact_can_be_downloaded_and_has_its_checksum(
+    service: RunningService, ended: dict[str, Any], tmp_path: Path
+) -> None:
+    client = Client.configured(endpoint=service.endpoint)
+    client.download(ended["artifact_prefix"], tmp_path)
+    artifacts = {artifact["filename"] for artifact in ended["result"]["artifacts"]}
+    assert {"z.nii.gz", "report.html", "boilerplate.txt", "references.bib", "meta_results.pkl"} <= artifacts
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert artifacts | {"metadata.json"} <= found
+
+
+def test_the_address_of_the_report_opens_in_a_browser_that_asks_nobody_else(
+    service: RunningService, ended: dict[str, Any], browser: Chrome
+) -> None:
+    client = Client.configured(endpoint=service.endpoint)
+    (report,) = (one for one in client.results(ended["artifact_prefix"]) if one.path == "report.html")
+    answer = service.pool.request("HEAD", report.url)
     assert answer.headers["content-type"].startswith("text/html")
     assert "content-disposition" not in answer.headers
-    assert (tmp_path / "results" / "report.html").read_bytes() == answer.data
-    assert any(name.endswith("_tab-clust.tsv") for name in uploads["files"])
-    assert ended["result"]["result_url"]
 
+    seen = look_at_report(browser, report.url)
 
-def test_an_impossible_specification_is_refused_with_its_reason(service: RunningService) -> None:
-    answer = service.post("submit", meta_analysis_id="impossible")
-    assert answer.status == 400
-    assert "Nonsense" in answer.document["error"]
-
-
-def test_a_wrong_id_fails_once_with_its_reason(service: RunningService) -> None:
-    submitted = service.submit("noSuchAnalysis")
-    ended = service.wait_for(submitted["job_id"], JOB_SECONDS)
-    assert ended["status"] == "FAILED"
-    assert "noSuchAnalysis" in ended["error"]
-    messages = service.messages(submitted["artifact_prefix"])
-    assert messages.count("workflow.start") == 1
-    assert "workflow.failed" in messages
-
-
-def test_an_upload_that_compose_refuses_fails_with_its_words_and_keeps_the_artifacts(
-    service: RunningService, compose: ComposeStandIn
-) -> None:
-    compose.fail("POST", "meta-analysis-results", Answer(422, {"detail": "the collection cannot be made"}))
-    submitted = service.submit(demo.META_ANALYSIS_ID)
-    ended = service.wait_for(submitted["job_id"], JOB_SECONDS)
-    assert ended["status"] == "FAILED"
-    assert "the collection cannot be made" in ended["error"]
-    assert {"z.nii.gz", "report.html", "metadata.json"} <= names_of(service, submitted["artifact_prefix"])
-    assert service.messages(submitted["artifact_prefix"]).count("workflow.start") == 1
-
-
-def task_of(artifact_prefix: str) -> int:
-    """Process that runs a job."""
-    wanted = f"ARTIFACT_PREFIX={artifact_prefix}".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                return int(folder.name)
-        except OSError:
-            continue
-    raise AssertionError(f"no task runs {artifact_prefix}")
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the task's process in /proc")
-def test_a_task_that_is_killed_once_is_repeated_and_ends_well(service: RunningService) -> None:
-    submitted = service.submit(demo.META_ANALYSIS_ID, no_upload=True)
-    service.wait_for_message(submitted["artifact_prefix"], "workflow.start", JOB_SECONDS)
-    os.kill(task_of(submitted["artifact_prefix"]), signal.SIGKILL)
-    ended = service.wait_for(submitted["job_id"], JOB_SECONDS)
-    assert ended["status"] == "SUCCEEDED", ended
-    assert service.messages(submitted["artifact_prefix"]).count("workflow.start") == 2
-
-
-@pytest.mark.parametrize(
-    ("meta_analysis_id", "compose_host", "store_host"),
-    [
-        ("ataCTPAt2LMw", "compose.neurosynth.org", "neurostore.org"),
-        ("mHtoV82Dmnm9", "compose.neurosynth.org", "neurostore.org"),
-        ("jeqZ65Bsnniw", "dev.synth.neurostore.xyz", "dev.neurostore.xyz"),
-    ],
-)
-def test_a_recorded_meta_analysis_gives_the_artifacts_that_the_command_line_gives(
-    meta_analysis_id: str, compose_host: str, store_host: str, recorded: Path, tmp_path: Path
-) -> None:
-    with ComposeStandIn(recorded, compose_host=compose_host, store_host=store_host) as stand_in:
-        hosts = ("--compose-url", stand_in.compose_api, "--neurostore-url", stand_in.neurostore_api)
-        command = [
-            *COMMAND,
-            "run",
-            meta_analysis_id,
-            "--no-upload",
-            "--no-report",
-            "--result-dir",
-            str(tmp_path / "local"),
-        ]
-        # both at the same time: each leaves a core idle most of the time
-        with (
-            (tmp_path / "local.log").open("w") as log,
-            subprocess.Popen(command, env=environment(**stand_in.variables()), stdout=log, stderr=log) as local,
-            RunningService(tmp_path / "data", *hosts, stub=False) as service,
-        ):
-            submitted = service.submit(meta_analysis_id, no_upload=True)
-            ended = service.wait_for(submitted["job_id"], JOB_SECONDS)
-            local.wait(JOB_SECONDS)
-    assert ended["status"] == "SUCCEEDED", ended
-    assert local.returncode == 0, (tmp_path / "local.log").read_text()
-
-    def contents(folder: Path) -> dict[str, Any]:
-        return {
-            path.name: path.read_bytes()
-            for path in folder.iterdir()
-            if path.name.endswith((".nii.gz", ".tsv", ".txt", ".bib"))
-        }
-
-    assert contents(tmp_path / "data" / "artifacts" / submitted["artifact_prefix"]) == contents(tmp_path / "local")
+    assert seen.frames >= 2
+    assert seen.drawn == seen.frames
+    assert seen.picture_widths
+    assert {urlsplit(address).netloc for address in seen.addresses} == {urlsplit(report.url).netloc}
+    assert report.url in seen.addresses

@@ -7,14 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
 import pytest
 
 from tests.compose_stand_in import ComposeStandIn
+from tests.running_service import RunningService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 COMPOSE_RUN = Path(sys.executable).with_name("compose-run")
 HOSTS = {
@@ -54,47 +59,100 @@ def _map_figures(path: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def results(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Result directory of a meta-analysis, which is run when it is first asked for."""
+
+    @cache
+    def run(meta_analysis_id: str) -> Path:
+        compose_host, store_host = HOSTS[meta_analysis_id]
+        place = tmp_path_factory.mktemp("results") / meta_analysis_id
+        with ComposeStandIn(recorded, compose_host=compose_host, store_host=store_host) as stand_in:
+            ended = _run(meta_analysis_id, stand_in, place, "--no-upload")
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        assert ended.stdout.strip() == str(place)
+        return place
+
+    return run
+
+
 @pytest.mark.parametrize("meta_analysis_id", HOSTS)
 def test_maps_and_tables_are_those_of_the_runner_in_production(
-    meta_analysis_id: str, recorded: Path, expected: Path, tmp_path: Path
+    meta_analysis_id: str, expected: Path, results: Callable[[str], Path]
 ) -> None:
-    compose_host, store_host = HOSTS[meta_analysis_id]
-    with ComposeStandIn(recorded, compose_host=compose_host, store_host=store_host) as stand_in:
-        ended = _run(meta_analysis_id, stand_in, tmp_path / "results", "--no-upload")
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    assert ended.stdout.strip() == str(tmp_path / "results")
+    place = results(meta_analysis_id)
     wanted = json.loads((expected / f"{meta_analysis_id}.json").read_text(encoding="utf-8"))
-    written = {path.name for path in (tmp_path / "results").glob("*.nii.gz")}
+    written = {path.name for path in place.glob("*.nii.gz")}
     assert written == set(wanted["maps"])
     for name, figures in wanted["maps"].items():
-        found = _map_figures(tmp_path / "results" / name)
+        found = _map_figures(place / name)
         assert {key: found[key] for key in ("shape", "finite", "nonzero")} == {
             key: figures[key] for key in ("shape", "finite", "nonzero")
         }, name
         for key in ("min", "max", "sum", "sum_of_squares"):
             assert found[key] == pytest.approx(figures[key], rel=1e-6, abs=1e-6), (name, key)
     for name, table in wanted["tables"].items():
-        with (tmp_path / "results" / name).open(encoding="utf-8") as file:
+        with (place / name).open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         assert len(rows) == table["rows"], name
         for column, value in (table["first_row"] or [{}])[0].items():
             assert rows[0][column] == str(value) or float(rows[0][column]) == pytest.approx(value, rel=1e-6)
 
 
-def test_a_run_that_uploads_differs_only_by_its_upload(recorded: Path, tmp_path: Path) -> None:
+def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:
+    """Serve what was recorded from several Composes as if it were one, which is what a service talks to."""
+    for compose_host, store_host in HOSTS.values():
+        for ours, theirs in ((stand_in.compose_host, compose_host), (stand_in.store_host, store_host)):
+            folder = recorded / theirs / "api"
+            for path in folder.rglob("*.json"):
+                place = path.relative_to(folder).with_suffix("").as_posix()
+                stand_in.put(place, json.loads(path.read_bytes()), host=ours)
+
+
+@pytest.fixture(scope="module")
+def service(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    pytest.importorskip("moto", reason="needs the local extra")
+    with ComposeStandIn() as stand_in:
+        _recorded_for_all(recorded, stand_in)
+        hosts = ("--compose-url", stand_in.compose_api, "--neurostore-url", stand_in.neurostore_api)
+        data = tmp_path_factory.mktemp("service")
+        with RunningService(data, *hosts, stub=False, REPORT="false") as running:
+            yield running
+
+
+@pytest.mark.parametrize("meta_analysis_id", HOSTS)
+def test_the_embedded_service_gives_the_artifacts_that_the_command_line_gives(
+    meta_analysis_id: str, service: RunningService, results: Callable[[str], Path]
+) -> None:
+    submitted = service.submit(meta_analysis_id, no_upload=True)
+    ended = service.wait_for(submitted["job_id"], 300)
+    assert ended["status"] == "SUCCEEDED", ended
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {
+            path.name: path.read_bytes()
+            for path in folder.iterdir()
+            if path.name.endswith((".nii.gz", ".tsv", ".txt", ".bib"))
+        }
+
+    assert contents(service.data / "artifacts" / submitted["artifact_prefix"]) == contents(results(meta_analysis_id))
+
+
+def test_a_run_that_uploads_differs_only_by_its_upload(
+    recorded: Path, tmp_path: Path, results: Callable[[str], Path]
+) -> None:
     with ComposeStandIn(recorded, upload_key=RUN_KEY) as stand_in:
         uploaded = _run("mHtoV82Dmnm9", stand_in, tmp_path / "uploaded")
-        kept = _run("mHtoV82Dmnm9", stand_in, tmp_path / "kept", "--no-upload")
-    assert uploaded.returncode == kept.returncode == 0, uploaded.stderr[-2000:]
+    assert uploaded.returncode == 0, uploaded.stderr[-2000:]
     assert uploaded.stdout.strip().endswith("/meta-analyses/mHtoV82Dmnm9")
 
     artifacts = {
         name: {
-            path.relative_to(tmp_path / name).as_posix(): path.read_bytes()
-            for path in (tmp_path / name).rglob("*")
+            path.relative_to(place).as_posix(): path.read_bytes()
+            for path in place.rglob("*")
             if path.is_file() and path.suffix != ".pkl" and not path.name.startswith(".")
         }
-        for name in ("uploaded", "kept")
+        for name, place in {"uploaded": tmp_path / "uploaded", "kept": results("mHtoV82Dmnm9")}.items()
     }
     only_uploaded = set(artifacts["uploaded"]) - set(artifacts["kept"])
     assert only_uploaded == {"publish.json", "bundle.json.gz"}

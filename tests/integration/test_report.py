@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from nimare.diagnostics import FocusCounter
 
 from compose_runner.analysis.report import write_report
+from tests.browser import look_at_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from nimare.results import MetaResult
@@ -37,34 +35,6 @@ def report(pain_result: MetaResult, tmp_path_factory: pytest.TempPathFactory) ->
     result = FocusCounter(target_image="z", target_threshold=3.1).transform(pain_result.copy())
     assert [diagnostic.target_image for diagnostic in result.diagnostics] == TARGETS
     return write_report(result, tmp_path_factory.mktemp("report"), METADATA)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def test_the_page_holds_everything_it_shows(report: Path) -> None:
@@ -111,35 +81,10 @@ def test_still_pictures_are_kept_as_files_too(report: Path) -> None:
 
 @pytest.mark.slow
 def test_a_browser_draws_the_figures_and_sends_nothing_out(report: Path, browser: Chrome) -> None:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    browser.get(report.as_uri())
-    browser.execute_script(
-        "document.querySelectorAll('details').forEach((d) => d.open = true);"
-        "document.querySelectorAll('iframe').forEach((f) => open(f));"
-    )
-    frames = browser.find_elements("css selector", "iframe")
-    assert len(frames) >= 2
-    drawn = 0
-    for frame in frames:
-        browser.switch_to.frame(frame)
-        WebDriverWait(browser, 60).until(lambda page: page.find_elements("css selector", "canvas, svg"))
-        drawn += bool(
-            browser.execute_script(
-                "return [...document.querySelectorAll('canvas, svg')].some((e) => e.getBoundingClientRect().width > 50)"
-            )
-        )
-        browser.switch_to.default_content()
-    assert drawn == len(frames)
-    widths = browser.execute_script("return [...document.images].map((image) => image.naturalWidth)")
-    assert widths
-    assert all(width > 100 for width in widths)
-    addresses = {
-        message["params"]["request"]["url"]
-        for entry in browser.get_log("performance")
-        if (message := json.loads(entry["message"])["message"])["method"] == "Network.requestWillBeSent"
-    }
-    assert report.as_uri() in addresses
-    assert [address for address in addresses if address.startswith(("http", "ws"))] == []
-    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert errors == []
+    seen = look_at_report(browser, report.as_uri())
+    assert seen.frames >= 2
+    assert seen.drawn == seen.frames
+    assert seen.picture_widths
+    assert all(width > 100 for width in seen.picture_widths)
+    assert seen.addresses == {report.as_uri()}
+    assert seen.errors == []
