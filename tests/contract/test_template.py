@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from compose_runner import settings
+from compose_runner import observability, settings
 from compose_runner.storage_keys import DEFAULT_RESULTS_PREFIX
 
 REPOSITORY = Path(__file__).parents[2]
@@ -439,12 +439,40 @@ def test_alarms_watch_jobs_and_every_function() -> None:
     watched = {
         (alarm["Properties"]["MetricName"], alarm["Properties"]["Dimensions"][0]["Value"]["Ref"])
         for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if "MetricName" in alarm["Properties"]
     }
     assert watched == {
         ("ExecutionsFailed", "ComposeRunnerStateMachine"),
         ("ExecutionsTimedOut", "ComposeRunnerStateMachine"),
         *((metric, name) for metric in ("Errors", "Throttles") for name in FUNCTIONS.values()),
     }
+
+
+def test_an_alarm_watches_answers_of_500_which_lambda_counts_as_successes() -> None:
+    formula, *metrics = RESOURCES["FailedRequestsAlarm"]["Properties"]["Metrics"]
+    services = set()
+    for metric in metrics:
+        assert metric["Id"] in formula["Expression"]
+        stat = metric["MetricStat"]["Metric"]
+        assert stat["MetricName"] == observability.REQUESTS_FAILED
+        dimensions = {one["Name"]: one["Value"] for one in stat["Dimensions"]}
+        assert dimensions["status"] == "500"
+        services.add(dimensions["service"])
+    assert services == {
+        RESOURCES[name]["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        for name in FUNCTIONS.values()
+    }
+
+
+def test_the_dashboard_shows_every_metric_of_the_functions_in_the_namespace_they_write_to() -> None:
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    names = {
+        value for name, value in vars(observability).items() if name.startswith(("JOBS_", "REQUESTS_", "COMPOSE_"))
+    }
+    assert {name for name in names if name not in body} == set()
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == {"Ref": "AWS::StackName"}
+    assert body.count('{\\"${AWS::StackName}\\",') == body.count("SEARCH(")
 
 
 def test_the_budget_warns_before_it_stops_jobs() -> None:
