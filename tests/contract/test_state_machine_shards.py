@@ -116,6 +116,13 @@ def test_an_analysis_that_cannot_run_in_a_shard_fails_the_job_at_once_with_its_e
     assert len(environments(machine)) == 1
 
 
+def test_a_shard_that_ends_the_job_ends_the_others(machine: Machine) -> None:
+    described = machine.run(codes="102/1;sleep")
+
+    assert (described["status"], described["error"]) == ("FAILED", "AnalysisFailed")
+    until(lambda: not machine.aws.running_tasks)
+
+
 def test_a_shard_that_fails_for_want_of_a_service_too_often_is_explained(machine: Machine) -> None:
     execution = machine.start(codes="102/75;0", RetryAttempts="0")
     described = machine.aws.wait_for(execution)

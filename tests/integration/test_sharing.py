@@ -221,12 +221,24 @@ def test_later_tasks_compute_from_the_inputs_that_the_first_one_kept(tmp_path: P
     assert outcome.metadata["specification"]["corrector"]["type"] == "FWECorrector"
 
 
-def test_a_run_below_the_threshold_is_not_spread(tmp_path: Path) -> None:
+def test_a_run_below_the_threshold_is_not_spread_and_its_time_is_told_before_it_begins(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", **FWE))
-    monte_carlo = MonteCarlo(most_shards=16, threshold_seconds=900.0)
-    outcome = run_job("short", bundle=bundle, result_dir=tmp_path / "results", report=False, monte_carlo=monte_carlo)
-    assert outcome.metadata["prediction"]["shards"] == 1
-    assert 0 < outcome.metadata["prediction"]["seconds"] < 900
+    told: list[ProgressRecord] = []
+    outcome = run_job(
+        "short",
+        bundle=bundle,
+        result_dir=tmp_path / "results",
+        n_cores=1,
+        report=False,
+        monte_carlo=MonteCarlo(most_shards=16, threshold_seconds=900.0),
+        progress=Progress(told.append),
+    )
+    predicted = outcome.metadata["prediction"]
+    assert predicted["shards"] == 1
+    assert 0 < predicted["seconds"] < 900
+    fitting = next(record for record in told if record.stage is Stage.FIT)
+    assert fitting.seconds_left == pytest.approx(predicted["seconds"], abs=1e-3)
+    assert [record.shards for record in told if record.shards] == []
 
 
 def test_what_our_kernels_do_not_compute_is_never_spread(tmp_path: Path) -> None:
