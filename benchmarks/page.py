@@ -33,8 +33,8 @@ METHOD = f"""## How it is measured
   beside it. Both get the same seed, and every map and table of the peer's is compared with ours (within 1e-6).
 - **Peak memory** is that of the largest process. Where the peer spreads permutations over processes, it needs more
   than is shown.
-- **Kernels.** NiMARE's own step and ours in one process on one core, the same draws; results that are not the same
-  end the run. The numbers of studies and foci are those of the 52-study job.
+- **Kernels.** NiMARE's own step and ours in one process on one core, the same draws, processor time; results that are
+  not the same end the run. The numbers of studies and foci are those of the 52-study job.
 - **Cold starts.** From the start of a process to the first answer, each time a new one, with the answers of AWS
   from a stub on this machine; under Lambda's emulator with what `sam build` made, and as a bare process. Structured
   logs, tracing, metrics and validation are on in ours. Fetching the package and starting the sandbox are Lambda's
