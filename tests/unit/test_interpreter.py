@@ -106,3 +106,20 @@ print(all("Parameters" in function.__doc__ for function in documented))
         "'Calculate the T-test for the means of *two independent* samples of scores.']",
         "True",
     ]
+
+
+def test_threads_that_need_a_waiting_module_at_once_all_get_the_whole_one() -> None:
+    code = """
+import threading
+import nimare.transforms
+from nimare.transforms import stats
+together, found = threading.Barrier(6), []
+def use() -> None:
+    together.wait()
+    found.append(round(float(stats.t.sf(0.0, 5)), 3))
+threads = [threading.Thread(target=use) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(found, type(stats).__name__, "_compose_runner_waiting" in vars(stats), hasattr(stats, "nothing"))
+"""
+    assert in_a_fresh_interpreter(code) == [f"{[0.5] * 6} module False False"]

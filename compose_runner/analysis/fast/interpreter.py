@@ -104,7 +104,8 @@ class _WaitingModule(ModuleType):
             home = homes[name]
             return _Later(self, name) if home is None else getattr(importlib.import_module(home), name)
         _load(self)
-        return getattr(self, name)
+        # not getattr, which would come here again for a name that the module, or what is loaded of it, does not have
+        return ModuleType.__getattribute__(self, name)
 
 
 def _asking_package() -> str:
@@ -123,6 +124,8 @@ class _WaitingLoader:
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
+        self.lock = threading.RLock()
+        self.loading = False
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Return an empty module that loads itself."""
@@ -130,22 +133,32 @@ class _WaitingLoader:
 
     def exec_module(self, module: ModuleType) -> None:
         """Load nothing yet."""
+        vars(module)[_WAITING_LOADER] = self
 
 
-_loading = threading.RLock()
+_WAITING_LOADER = "_compose_runner_waiting"
 
 
 def _load(module: ModuleType) -> None:
-    """Run the real module's code in a module that has waited."""
-    with _loading:
-        if type(module) is not _WaitingModule:
+    """Run the real module's code in a module that has waited; another thread that needs it waits until it is whole."""
+    waiting: _WaitingLoader | None = vars(module).get(_WAITING_LOADER)
+    if waiting is None:
+        return
+    with waiting.lock:
+        if waiting.loading or _WAITING_LOADER not in vars(module):
             return
         spec: Any = module.__spec__
-        loader = spec.loader
-        if isinstance(loader, _WaitingLoader):
-            spec.loader = module.__loader__ = loader.loader
-        module.__class__ = ModuleType  # type: ignore[assignment]
-        spec.loader.exec_module(module)
+        waiting.loading = True
+        spec.loader = module.__loader__ = waiting.loader
+        try:
+            waiting.loader.exec_module(module)
+        except BaseException:
+            spec.loader = module.__loader__ = waiting  # type: ignore[assignment]
+            raise
+        finally:
+            waiting.loading = False
+        del vars(module)[_WAITING_LOADER]
+        module.__class__ = ModuleType
 
 
 class _Later:
