@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+# share of the steps from which their own pace is believed rather than a prediction
+_PACE_TELLS = 0.05
+
+
 class Stage(StrEnum):
     """The stages of a run, in their order."""
 
@@ -137,11 +141,14 @@ class Progress:
     def _seconds_left(self, completed: int, total: int | None) -> float | None:
         """What this stage's own steps or its prediction say, and what is predicted of the stages after it."""
         spent = self._clock() - self._started
+        expected = self._expected.get(self._stage)
         own: float | None = None
-        if total and completed:
+        # the first steps pay for what is loaded and compiled: their pace tells little
+        few = not total or completed < _PACE_TELLS * total
+        if expected is not None and (not completed or (few and spent < expected)):
+            own = max(0.0, expected - spent)
+        elif total and completed:
             own = spent / completed * (total - completed)
-        elif self._stage in self._expected:
-            own = max(0.0, self._expected[self._stage] - spent)
         order = list(Stage)
         later = [seconds for stage, seconds in self._expected.items() if order.index(stage) > order.index(self._stage)]
         if own is None and not later:

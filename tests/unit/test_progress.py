@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from itertools import count
 
+import pytest
+
 from compose_runner.progress import Progress, ProgressRecord, Stage, merged
 
 
@@ -65,6 +67,20 @@ def test_a_prediction_is_told_until_the_steps_tell_something() -> None:
     assert told[-1].seconds_left == 100.0
     progress.advance(25, 100)
     assert told[-1].seconds_left == 30.0
+
+
+@pytest.mark.parametrize(("completed", "seconds", "left"), [(1, 10.0, 90.0), (5, 10.0, 190.0), (1, 110.0, 110.0 * 99)])
+def test_the_first_steps_do_not_outweigh_a_prediction_unless_it_is_over(
+    completed: int, seconds: float, left: float
+) -> None:
+    told: list[ProgressRecord] = []
+    now = [0.0]
+    progress = Progress(told.append, clock=lambda: now[0])
+    progress.expect(Stage.CORRECT, 100.0)
+    progress.start(Stage.CORRECT)
+    now[0] = seconds
+    progress.advance(completed, 100)
+    assert told[-1].seconds_left == pytest.approx(left)
 
 
 def test_a_prediction_that_was_too_short_says_no_time_left_rather_than_less() -> None:
