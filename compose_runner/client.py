@@ -314,7 +314,10 @@ class Client:
                 retries=retries(_ATTEMPTS, (method,)) if repeatable else False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ServiceError(f"{function} at {url} does not answer ({reason_of(error)})") from error
+            raise ServiceError(
+                f"{function} at {url} does not answer: {reason_of(error)}. Start a service with compose-runner serve, "
+                "or name the address of one that runs (--endpoint)."
+            ) from error
         return _document_of(function, url, answer.status, answer.data)
 
 

@@ -46,6 +46,7 @@ AUTH_VARIABLE = "COMPOSE_RUNNER_AUTH"
 PROFILES_VARIABLE = "COMPOSE_RUNNER_PROFILES"
 DEFAULT_PROFILE = "default"
 IAM = "iam"
+_ADDRESS = re.compile(r"https?://[^/\s]+")
 _REGION_IN_HOST = re.compile(r"\.lambda-url\.([a-z0-9-]+)\.on\.aws(?:[:/]|$)")
 _KNOWN = {*FUNCTIONS, "endpoint", "auth", "aws_profile", "region"}
 
@@ -82,7 +83,7 @@ class ServiceAddresses:
         Raises
         ------
         SettingsError
-            The settings do not name it.
+            The settings do not name it, or what they name is not an address.
         """
         url = self.urls.get(function)
         if not url:
@@ -90,6 +91,8 @@ class ServiceAddresses:
                 f"the address of {function} is not set: give --endpoint, a profile or "
                 f"COMPOSE_RUNNER_{function.upper()}_URL"
             )
+        if not _ADDRESS.match(url):
+            raise SettingsError(f"{url!r} is not the address of {function}: it must begin with https:// or http://")
         return url
 
     def signed(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from compose_runner.jobs.errors import (
     RequestError,
 )
 from compose_runner.observability import logger
-from compose_runner.storage_keys import is_artifact_prefix
+from compose_runner.storage_keys import ARTIFACT_PREFIX_RULE, is_artifact_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,6 +202,8 @@ def _validated(accepts: type[RequestT], payload: dict[str, Any]) -> RequestT:
 def _sentence(location: tuple[int | str, ...], kind: str, text: str) -> str:
     if kind == "missing":
         return f"{location[0]}: it is required"
+    if kind == "string_pattern_mismatch" and location == ("artifact_prefix",):
+        text = ARTIFACT_PREFIX_RULE
     text = text.removeprefix("Value error, ")
     return f"{location[0]}: {text}" if location else text
 

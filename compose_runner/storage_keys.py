@@ -17,6 +17,7 @@ KEY_NAMES = ("nsc_key", "nv_key")
 
 # the rules for the name of a Step Functions execution, which also make a safe S3 key and log filter
 ARTIFACT_PREFIX_PATTERN = r"^[A-Za-z0-9_-]{1,80}$"
+ARTIFACT_PREFIX_RULE = "it must be 1 to 80 letters, digits, hyphens and underscores"
 _ARTIFACT_PREFIX = re.compile(ARTIFACT_PREFIX_PATTERN.removesuffix("$") + r"\Z")
 
 

@@ -26,6 +26,16 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONNECT_SECONDS = 10.0
+# special kinds come before the kinds that they are of
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (urllib3.exceptions.NameResolutionError, "no host has this name, or there is no network"),
+    (urllib3.exceptions.NewConnectionError, "nothing listens there, or there is no network"),
+    (urllib3.exceptions.ConnectTimeoutError, "the connection took too long"),
+    (urllib3.exceptions.ReadTimeoutError, "the answer took too long"),
+    (urllib3.exceptions.SSLError, "the connection cannot be made secure"),
+    (urllib3.exceptions.ProxyError, "the proxy cannot be reached"),
+    (urllib3.exceptions.ProtocolError, "the connection was closed before the answer was complete"),
+)
 READ_SECONDS = 60.0
 
 
@@ -128,7 +138,7 @@ def _status_text(status: int) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Innermost reason of a connection error, without the library's object addresses."""
+    """Innermost reason of a connection error in words, without the library's object addresses."""
     while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
         error = error.reason
-    return type(error).__name__
+    return next((words for kind, words in _REASONS if isinstance(error, kind)), type(error).__name__)

@@ -38,7 +38,11 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
             import time
 
             start = int((time.time() - since * 3600) * 1000)
-        for record in client.logs(name_of(job), start_time=start):
+        records = client.logs(name_of(job), start_time=start)
+        if not records:
+            asked = "the last hour" if since is None else f"the last {since:g} hours"
+            click.echo(f"{name_of(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
+        for record in records:
             if as_json:
                 print_json({"timestamp": record.timestamp, "message": record.message})
             else:

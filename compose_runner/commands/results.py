@@ -62,6 +62,8 @@ def results(
         if as_json:
             print_json([artifact.document for artifact in artifacts])
             return
+        if not artifacts:
+            click.echo(f"There are no files of {name_of(job)}: it has not written any yet, or is not a job.", err=True)
         for artifact in artifacts:
             click.echo(f"{artifact.size:>12,}  {artifact.path}\n              {artifact.url}")
 

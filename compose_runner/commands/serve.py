@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
@@ -127,6 +128,17 @@ def run(service: Service, options: ServiceOptions) -> int:
                 pass
             log.info("stopping")
     except (OSError, ValueError, RuntimeError) as error:
-        click.secho(f"compose-runner: the service cannot run: {error}", fg="red", err=True)
+        click.secho(f"compose-runner: the service cannot run: {_words_of(error, options)}", fg="red", err=True)
         return EXIT_CANNOT_RUN
     return EXIT_DONE
+
+
+def _words_of(error: Exception, options: ServiceOptions) -> str:
+    """What a person can do about it."""
+    if isinstance(error, FileExistsError) or not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.EADDRINUSE:
+        return f"port {options.port} is in use already; stop what listens there, or choose another with --port"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}; choose another directory with --data"
+    return str(error)

@@ -95,6 +95,17 @@ def test_results_are_listed_and_downloaded(service: RunningService, job: dict[st
     assert (tmp_path / "here" / "tables" / "z_tab-clust.tsv").is_file()
 
 
+def test_an_unknown_name_is_told_to_be_one(service: RunningService) -> None:
+    assert "no records" in run(service, "logs", "unknown-job").stderr
+    assert "no files" in run(service, "results", "unknown-job").stderr
+
+
+def test_a_port_that_is_in_use_is_named(service: RunningService, tmp_path: Path) -> None:
+    port = service.endpoint.rpartition(":")[2]
+    done = run(service, "serve", "--port", port, "--data", str(tmp_path), code=1)
+    assert f"port {port} is in use already" in done.stderr
+
+
 def test_cancel_stops_a_running_job(service: RunningService) -> None:
     waiting = service.submit("waits")
     service.wait_for_message(waiting["artifact_prefix"], "workflow.stage")
@@ -107,14 +118,16 @@ def test_cancel_stops_a_running_job(service: RunningService) -> None:
     [
         (("status", "nonsense"), "job_id"),
         (("submit", "works", "--artifact-prefix", "a/b"), "artifact_prefix"),
-        (("submit", "works", "--endpoint", "http://127.0.0.1:9"), "does not answer"),
+        (("submit", "works", "--endpoint", "http://127.0.0.1:9"), "compose-runner serve"),
+        (("status", "x", "--endpoint", "nonsense"), "must begin with https:// or http://"),
+        (("results", "a/b"), "1 to 80 letters, digits, hyphens and underscores"),
         (("results", "unknown-job", "--download", "nowhere"), "no files"),
     ],
 )
 def test_what_goes_wrong_is_one_line_in_the_services_words(
     service: RunningService, arguments: tuple[str, ...], words: str
 ) -> None:
-    done = run(service, *arguments, code=75 if "--endpoint" in arguments else 1)
+    done = run(service, *arguments, code=75 if "http://127.0.0.1:9" in arguments else 1)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
