@@ -29,7 +29,7 @@ SECONDS = 2.0
 FEWEST = 4
 MOST = 2000
 LIMIT_SECONDS = 150.0
-BUDGET_SECONDS = 300.0
+BUDGET_SECONDS = 270.0
 
 
 @dataclass(frozen=True, slots=True)

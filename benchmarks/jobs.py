@@ -120,7 +120,7 @@ JOBS = (
         large=False,
         estimator="MKDADensity",
         args=_MKDA,
-        rounds=7,
+        rounds=5,
         goal=3.0,
     ),
     _fdr(

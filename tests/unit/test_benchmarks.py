@@ -58,12 +58,13 @@ def test_a_missed_goal_is_said_to_be_missed() -> None:
 def test_our_report_is_a_row_without_a_goal() -> None:
     figures = job_figures()
     job = figures["jobs"]["jobs"]["a"]
-    job["rounds"]["with report"] = [[4.0, 4.0, 400.0]] * 3
+    job["rounds"]["with report"] = [[4.0, 4.0, 400.0]] * 2
 
     row = next(row for row in tables.rows(figures) if "report" in row.what)
 
     assert row.goal is None
     assert row.verdict == ""
+    assert row.ratio.rounds == 2
 
 
 def test_starts_and_kernels_are_rows_too() -> None:
