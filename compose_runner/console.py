@@ -163,16 +163,19 @@ class TerminalProgress:
             def render(self, task: Task) -> Text:
                 if not task.fields["counted"]:
                     return Text()
-                steps = f"{task.completed:,.0f} of {task.total or 0:,.0f}"
+                steps = f"{task.completed:,.0f}/{task.total or 0:,.0f}"
                 seconds = task.time_remaining
-                return Text(steps if task.finished or seconds is None else f"{steps}, {time_left(seconds)}")
+                return Text(
+                    steps if task.finished or seconds is None else f"{steps}, {time_left(seconds)}", no_wrap=True
+                )
 
         self._bar: Bar = Bar(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=28),
-            TimeElapsedColumn(),
+            # all of it fits into 80 columns
+            TextColumn("{task.description:<32}"),
+            BarColumn(bar_width=8),
             Steps(),
+            TimeElapsedColumn(),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
