@@ -15,10 +15,11 @@ from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.bundle import Bundle, save_bundle
 from compose_runner.analysis.monte_carlo import MonteCarlo
-from compose_runner.analysis.preparation import JobOptions, available_cores, begin, explaining, permutations_of
+from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
 from compose_runner.analysis.provenance import machine, versions
 from compose_runner.analysis.publish import prepare_publish, publish
 from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.specification import usable_cores
 from compose_runner.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
 from compose_runner.progress import Progress, Stage
 
@@ -120,7 +121,7 @@ def run_job(
     """
     progress = progress or Progress()
     place = environment_named(environment)
-    options = JobOptions(min(n_cores or available_cores(), available_cores()), seed, report, engine)
+    options = JobOptions(usable_cores(n_cores), seed, report, engine)
     publishing = upload and bundle is None
     directory = ResultDirectory(result_dir)
     directory.clear()

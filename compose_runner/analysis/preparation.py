@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from compose_runner.progress import Progress, Stage
 from compose_runner.specification import Specification, parse_specification
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping
 
     from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
@@ -49,13 +49,6 @@ class JobOptions:
     seed: int = DEFAULT_SEED
     report: bool = True
     engine: str = "auto"
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def begin(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.engine.sessions import ShardFinished
-from compose_runner.analysis.preparation import JobOptions, available_cores, begin, explaining, permutations_of
+from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
 from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.specification import usable_cores
 from compose_runner.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.progress import Progress, Stage
 
@@ -59,7 +60,7 @@ def run_shard(
     """
     progress = progress or Progress()
     place = environment_named(environment)
-    options = JobOptions(min(n_cores or available_cores(), available_cores()), seed)
+    options = JobOptions(usable_cores(n_cores), seed)
     directory = ResultDirectory(result_dir)
     directory.clear()
     inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, monte_carlo)
