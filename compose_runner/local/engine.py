@@ -163,6 +163,8 @@ class EmbeddedAws:
             moto_patches.install()
             self._moto_settings = copy.deepcopy(default_user_config)
             default_user_config["stepfunctions"] = {"execute_state_machine": True}
+            # 500 machine images that nobody starts here, read from a file of megabytes
+            os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
             default_user_config["lambda"] = {"use_docker": False}
             default_user_config["iam"] = {"load_aws_managed_policies": False}
             moto_api_backend.reset()
