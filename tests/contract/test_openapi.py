@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
@@ -51,6 +51,46 @@ def test_no_key_travels_in_an_address() -> None:
     parameters = openapi.document()["paths"]["/submit"]["get"]["parameters"]
 
     assert {"nsc_key", "nv_key"}.isdisjoint(parameter["name"] for parameter in parameters)
+
+
+def test_the_document_has_every_function_by_post_and_get_and_the_stop_of_a_job() -> None:
+    paths = openapi.document()["paths"]
+
+    assert {path: set(methods) for path, methods in paths.items()} == {
+        "/submit": {"post", "get"},
+        "/status": {"post", "get", "delete"},
+        "/logs": {"post", "get"},
+        "/results": {"post", "get"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "request_of", "status"),
+    [
+        ("/submit", "POST", {"body": {"meta_analysis_id": "mHtoV82Dmnm9"}}, 202),
+        ("/submit", "GET", {"query": {"meta_analysis_id": "mHtoV82Dmnm9"}}, 202),
+        ("/submit", "POST", {"body": {"meta_analysis_id": "x", "artifact_prefix": "sample-running"}}, 409),
+        ("/status", "POST", {"body": {"job_id": f"{embedded.JOBS}sample-failed"}}, 200),
+        ("/status", "GET", {"query": {"job_id": f"{embedded.JOBS}sample-succeeded"}}, 200),
+        ("/status", "GET", {"query": {"job_id": f"{embedded.JOBS}sample-unknown"}}, 404),
+        ("/logs", "POST", {"body": {"artifact_prefix": "sample-running", "start_time": 0}}, 200),
+        ("/results", "GET", {"query": {"artifact_prefix": "sample-succeeded"}}, 200),
+        ("/status", "DELETE", {"query": {"job_id": f"{embedded.JOBS}sample-succeeded"}}, 200),
+    ],
+)
+def test_answers_about_jobs_that_exist_are_in_the_document(
+    path: str, method: str, request_of: dict[str, Any], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # drawn requests never name a job that exists
+    monkeypatch.setenv("ALLOW_CANCEL", "true")
+    headers = {"Content-Type": "application/json"} if "body" in request_of else {}
+    kind = {"media_type": "application/json"} if "body" in request_of else {}
+    case = schema[path][method].Case(headers=headers, **kind, **request_of)
+
+    response = case.call()
+
+    assert response.status_code == status
+    case.validate_response(response, checks=CHECKS)
 
 
 @schema.parametrize()
