@@ -72,7 +72,7 @@ def test_every_described_map_is_shown(report: Path) -> None:
 
 
 def test_what_several_figures_need_is_kept_once(report: Path) -> None:
-    assert report.read_text(encoding="utf-8").count("* plotly.js v") == 2  # plotly's own, and nilearn's smaller one
+    assert report.read_text(encoding="utf-8").count("* plotly.js v") == 1
 
 
 def test_still_pictures_are_kept_as_files_too(report: Path) -> None:
