@@ -28,11 +28,6 @@ for name in ("COMPOSE_API_URL", "NEUROSTORE_API_URL", "NSC_KEY", "NV_KEY"):
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a test by the argument where its value is bytes: compressed ones hold the time, and names must not change."""
-    return argname if isinstance(val, bytes) else None
-
-
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a test by its argument where the value is bytes: compressed ones hold the time of day."""
     return argname if isinstance(val, bytes) else None
 
