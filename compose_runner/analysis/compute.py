@@ -196,4 +196,4 @@ def write(result: MetaResult, directory: ResultDirectory, metadata: dict[str, An
         if options.report:
             from compose_runner.analysis.report import write_report
 
-            write_report(result, folder, metadata)
+            write_report(result, folder, metadata, options.n_cores)

@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ import jinja2
 from markupsafe import Markup
 from nimare.reports import base as nimare_report
 
+from compose_runner.analysis.drawing import draw_all
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nimare.results import MetaResult
 
@@ -75,7 +78,7 @@ _HEATMAP = (
 )
 
 
-def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any]) -> Path:
+def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any], n_cores: int = 1) -> Path:
     """Draw all figures of a result and write the report.
 
     Parameters
@@ -86,6 +89,8 @@ def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any
         Where ``report.html`` and the folder ``figures`` with every still picture go.
     metadata : mapping
         The body of ``metadata.json``, as far as it is known: name, seed, versions, counts.
+    n_cores : int
+        How many figures are drawn at the same time.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any
         The page.
     """
     with tempfile.TemporaryDirectory(prefix="report-") as drawn:
-        sections = _sections(_drawable(result), Path(drawn), directory / "figures")
+        sections = _sections(_drawable(result), Path(drawn), directory / "figures", n_cores)
     page = _page(sections, result, metadata)
     path = directory / REPORT_FILENAME
     path.write_text(page, encoding="utf-8")
@@ -137,25 +142,23 @@ def _drawing_quietly() -> Iterator[None]:
         plt.switch_backend(backend)
 
 
-def _sections(result: MetaResult, drawn: Path, pictures: Path) -> list[Section]:
-    diagnostics = list(result.diagnostics)
-    maps: list[Section] = []
+def _sections(result: MetaResult, drawn: Path, pictures: Path, n_cores: int) -> list[Section]:
+    diagnostics, result.diagnostics = list(result.diagnostics), []
+    folders = [drawn / f"map-{number}" for number in range(len(diagnostics))]
+    draw_map = nimare_report._gen_figures
+    drawings: list[Callable[[], object]] = []
+    for diagnostic, folder in zip(diagnostics, folders, strict=True):
+        folder.mkdir()
+        name = type(diagnostic).__name__
+        drawings.append(partial(draw_map, result, diagnostic.target_image, name, diagnostic.target_threshold, folder))
+    # without diagnostics, NiMARE's report is about the studies and the parameters
+    drawings.append(partial(nimare_report.Report, result, drawn))
     with _drawing_quietly():
-        result.diagnostics = diagnostics[:1]
-        nimare_report.Report(result, drawn)
-        folder = drawn / "figures"
-        for number, diagnostic in enumerate(diagnostics):
-            if number:
-                folder = drawn / f"map-{number}"
-                folder.mkdir()
-                nimare_report._gen_figures(
-                    result,
-                    diagnostic.target_image,
-                    type(diagnostic).__name__,
-                    diagnostic.target_threshold,
-                    folder,
-                )
-            maps.append(_map_section(diagnostic, folder, pictures, number))
+        draw_all(drawings, n_cores)
+    maps = [
+        _map_section(diagnostic, folder, pictures, number)
+        for number, (diagnostic, folder) in enumerate(zip(diagnostics, folders, strict=True))
+    ]
     studies = [section for group in (1, 2) if (section := _study_section(drawn / "figures", pictures, group)).figures]
     if len(studies) == 1:
         studies[0].title = "Studies"
