@@ -8,22 +8,15 @@ value, because a value may be a key.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    StringConstraints,
-    model_validator,
-)
-
-from compose_runner.progress import ProgressRecord
+from compose_runner.model import CoreSchema, Model, Secret, after, before, field, nullable
 from compose_runner.storage_keys import ARTIFACT_PREFIX_PATTERN
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from compose_runner.progress import ProgressRecord
 
 DEFAULT_EXPIRES_SECONDS = 900
 MAX_EXPIRES_SECONDS = 604_800
@@ -35,76 +28,104 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 255
 
 
 def _whole_number(value: Any) -> Any:
-    """Refuse true and false, which Python counts as 1 and 0, and cut a fraction of a millisecond or second off."""
+    """Refuse true and false, which Python counts as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
 
 
 def _epoch_ms(value: Any) -> Any:
+    """Cut a fraction of a millisecond off."""
     value = _whole_number(value)
     if isinstance(value, float) and 0 <= value <= MAX_EPOCH_MS:
         return int(value)
     return value
 
 
-def _printable_ascii(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if not (text.isascii() and text.isprintable()):
+def _secret(value: str) -> Secret:
+    if not (value.isascii() and value.isprintable()):
         raise ValueError("must hold printable ASCII characters only, since it travels in an HTTP header")
-    return value
+    return Secret(value)
 
 
-ArtifactPrefix = Annotated[
-    str,
-    Field(
-        pattern=ARTIFACT_PREFIX_PATTERN,
-        description="The job's name: 1 to 80 letters, digits, '-' and '_'.",
-        examples=["3f0e6d4c-9a37-4e0c-8a55-0a4d7f0f8f11"],
-    ),
-]
-Key = Annotated[SecretStr, Field(max_length=MAX_KEY_CHARACTERS), AfterValidator(_printable_ascii)]
-EpochMs = Annotated[int, BeforeValidator(_epoch_ms), Field(ge=0, le=MAX_EPOCH_MS)]
+TEXT: CoreSchema = {"type": "str"}
+NUMBER: CoreSchema = {"type": "int"}
+TIME: CoreSchema = {"type": "datetime"}
+OBJECT: CoreSchema = {"type": "dict", "keys_schema": {"type": "str"}, "values_schema": {"type": "any"}}
+ARTIFACT_PREFIX: CoreSchema = {
+    "type": "str",
+    "pattern": ARTIFACT_PREFIX_PATTERN,
+    "metadata": {
+        "pydantic_js_updates": {
+            "description": "The job's name: 1 to 80 letters, digits, '-' and '_'.",
+            "examples": ["3f0e6d4c-9a37-4e0c-8a55-0a4d7f0f8f11"],
+        }
+    },
+}
+KEY: CoreSchema = {
+    **after(_secret, {"type": "str", "max_length": MAX_KEY_CHARACTERS}),
+    "metadata": {"pydantic_js_updates": {"format": "password", "writeOnly": True}},
+}
+EPOCH_MS = before(_epoch_ms, {"type": "int", "ge": 0, "le": MAX_EPOCH_MS})
+# three of the four functions never read a record of progress, and its class is one of pydantic's own
+PROGRESS: CoreSchema = {"type": "any", "metadata": {"model": "ProgressRecord"}}
 
 
-class Request(BaseModel):
+class Request(Model):
     """What every request has in common: absent, null and empty are the same, and no error shows a value."""
 
-    # a schema is built when it is first used: a function uses one of four
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True, defer_build=True)
-
-    @model_validator(mode="before")
     @classmethod
-    def _null_and_empty_are_absent(cls, fields: Any) -> Any:
-        if isinstance(fields, dict):
-            return {name: value for name, value in fields.items() if value is not None and value != ""}
-        return fields
+    def core_schema(cls) -> CoreSchema:
+        """Give the class's core schema, with what is checked before and after the fields."""
+        return before(_null_and_empty_are_absent, super().core_schema())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} cannot be changed")
+
+
+def _null_and_empty_are_absent(fields: Any) -> Any:
+    if isinstance(fields, dict):
+        return {name: value for name, value in fields.items() if value is not None and value != ""}
+    return fields
 
 
 class SubmitRequest(Request):
     """Start a job."""
 
-    meta_analysis_id: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
-    ] = Field(description="The meta-analysis on Neurosynth Compose.", examples=["mHtoV82Dmnm9"])
-    environment: str = Field(
+    meta_analysis_id: str = field(
+        {
+            "type": "str",
+            "strip_whitespace": True,
+            "min_length": 1,
+            "max_length": 128,
+            "pattern": r"^[^\x00-\x1f\x7f]+$",
+        },
+        description="The meta-analysis on Neurosynth Compose.",
+        examples=["mHtoV82Dmnm9"],
+    )
+    environment: str = field(
+        {"type": "str", "max_length": 64},
         default="production",
-        max_length=64,
         description="production, staging, development or local; any other word counts as production.",
     )
-    no_upload: bool = Field(default=False, description="Compute, but leave Compose as it is.")
-    artifact_prefix: ArtifactPrefix | None = Field(default=None, description="The job's name; a new UUID when absent.")
-    n_cores: Annotated[int, BeforeValidator(_whole_number), Field(gt=0, le=MAX_CORES)] | None = Field(
-        default=None, description="Cores to use; all of the task's when absent."
+    no_upload: bool = field({"type": "bool"}, default=False, description="Compute, but leave Compose as it is.")
+    artifact_prefix: str | None = field(
+        nullable(ARTIFACT_PREFIX), default=None, description="The job's name; a new UUID when absent."
     )
-    nsc_key: Key | None = Field(default=None, description="Upload key of Neurosynth Compose.")
-    nv_key: Key | None = Field(default=None, description="Key of NeuroVault.")
+    n_cores: int | None = field(
+        nullable(before(_whole_number, {"type": "int", "gt": 0, "le": MAX_CORES})),
+        default=None,
+        description="Cores to use; all of the task's when absent.",
+    )
+    nsc_key: Secret | None = field(nullable(KEY), default=None, description="Upload key of Neurosynth Compose.")
+    nv_key: Secret | None = field(nullable(KEY), default=None, description="Key of NeuroVault.")
 
 
 class StatusRequest(Request):
     """Ask how a job is."""
 
-    job_id: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+    job_id: str = field(
+        {"type": "str", "min_length": 1, "max_length": 2048},
         description="The job_id that submit answered.",
         examples=["arn:aws:states:us-east-1:123456789012:execution:compose-runner:my-job"],
     )
@@ -113,102 +134,119 @@ class StatusRequest(Request):
 class LogsRequest(Request):
     """Ask for a job's log records."""
 
-    artifact_prefix: ArtifactPrefix
-    next_token: Annotated[str, Field(max_length=8192)] | None = Field(
-        default=None, description="The next_token of an earlier reply to the same request."
+    artifact_prefix: str = field(ARTIFACT_PREFIX)
+    next_token: str | None = field(
+        nullable({"type": "str", "max_length": 8192}),
+        default=None,
+        description="The next_token of an earlier reply to the same request.",
     )
-    start_time: EpochMs | None = Field(default=None, description="Epoch milliseconds; the last hour by default.")
-    end_time: EpochMs | None = Field(default=None, description="Epoch milliseconds, not before start_time.")
+    start_time: int | None = field(
+        nullable(EPOCH_MS), default=None, description="Epoch milliseconds; the last hour by default."
+    )
+    end_time: int | None = field(
+        nullable(EPOCH_MS), default=None, description="Epoch milliseconds, not before start_time."
+    )
 
-    @model_validator(mode="after")
-    def _start_is_not_after_end(self) -> LogsRequest:
-        if self.start_time is not None and self.end_time is not None and self.start_time > self.end_time:
-            raise ValueError("start_time must not be after end_time")
-        return self
+    @classmethod
+    def core_schema(cls) -> CoreSchema:
+        """Give the class's core schema, with the check of the two times."""
+        return after(_start_is_not_after_end, super().core_schema())
+
+
+def _start_is_not_after_end(request: LogsRequest) -> LogsRequest:
+    if request.start_time is not None and request.end_time is not None and request.start_time > request.end_time:
+        raise ValueError("start_time must not be after end_time")
+    return request
 
 
 class ResultsRequest(Request):
     """Ask for a job's artifacts."""
 
-    artifact_prefix: ArtifactPrefix
-    expires_in: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=MAX_EXPIRES_SECONDS)] = Field(
+    artifact_prefix: str = field(ARTIFACT_PREFIX)
+    expires_in: int = field(
+        before(_whole_number, {"type": "int", "ge": 1, "le": MAX_EXPIRES_SECONDS}),
         default=DEFAULT_EXPIRES_SECONDS,
         description="Seconds for which the addresses are valid, while the function's own credentials are.",
     )
 
 
-class Reply(BaseModel):
+class Reply(Model):
     """What every reply has in common."""
-
-    model_config = ConfigDict(defer_build=True)
 
 
 class SubmitReply(Reply):
     """The job is accepted."""
 
-    job_id: str = Field(description="The execution's ARN, which status takes.")
-    artifact_prefix: ArtifactPrefix
-    status: Literal["SUBMITTED"] = "SUBMITTED"
-    status_url: str = Field(description="/jobs/<job_id>")
+    job_id: str = field(TEXT, description="The execution's ARN, which status takes.")
+    artifact_prefix: str = field(ARTIFACT_PREFIX)
+    status: Literal["SUBMITTED"] = field({"type": "literal", "expected": ["SUBMITTED"]}, default="SUBMITTED")
+    status_url: str = field(TEXT, description="/jobs/<job_id>")
 
 
 class StatusReply(Reply):
     """How the job is."""
 
-    job_id: str
-    artifact_prefix: str
-    status: Literal["RUNNING", "SUCCEEDED", "FAILED"]
-    execution_status: str = Field(description="The engine's own word, such as TIMED_OUT or ABORTED.")
-    start_time: datetime
-    stop_time: datetime | None = Field(default=None, description="Present once the job has ended.")
-    output: dict[str, Any] = Field(description="The execution's output; empty unless the job succeeded.")
-    progress: ProgressRecord | None = Field(default=None, description="Present while the task runs.")
-    result: dict[str, Any] | None = Field(default=None, description="metadata.json, once it is written.")
-    error: str | None = Field(default=None, description="Why the job failed, for a researcher.")
-    error_name: str | None = Field(default=None, description="The engine's name of the error.")
-    cause: str | None = Field(default=None, description="The engine's own account of the failure.")
+    job_id: str = field(TEXT)
+    artifact_prefix: str = field(TEXT)
+    status: Literal["RUNNING", "SUCCEEDED", "FAILED"] = field(
+        {"type": "literal", "expected": ["RUNNING", "SUCCEEDED", "FAILED"]}
+    )
+    execution_status: str = field(TEXT, description="The engine's own word, such as TIMED_OUT or ABORTED.")
+    start_time: datetime = field(TIME)
+    stop_time: datetime | None = field(nullable(TIME), default=None, description="Present once the job has ended.")
+    output: dict[str, Any] = field(OBJECT, description="The execution's output; empty unless the job succeeded.")
+    progress: ProgressRecord | None = field(
+        nullable(PROGRESS), default=None, description="Present while the task runs."
+    )
+    result: dict[str, Any] | None = field(
+        nullable(OBJECT), default=None, description="metadata.json, once it is written."
+    )
+    error: str | None = field(nullable(TEXT), default=None, description="Why the job failed, for a researcher.")
+    error_name: str | None = field(nullable(TEXT), default=None, description="The engine's name of the error.")
+    cause: str | None = field(nullable(TEXT), default=None, description="The engine's own account of the failure.")
 
 
 class LogEvent(Reply):
     """One record."""
 
-    timestamp: int = Field(description="Epoch milliseconds.")
-    message: str = Field(description="A JSON object that carries artifact_prefix and message.")
+    timestamp: int = field(NUMBER, description="Epoch milliseconds.")
+    message: str = field(TEXT, description="A JSON object that carries artifact_prefix and message.")
 
 
 class LogsReply(Reply):
     """The job's records in the order of their time."""
 
-    artifact_prefix: str
-    events: list[LogEvent]
-    next_token: str | None = Field(
-        description="Leads to records that this reply had no room or time for; null when there are none."
+    artifact_prefix: str = field(TEXT)
+    events: list[LogEvent] = field({"type": "list", "items_schema": LogEvent.core_schema()})
+    next_token: str | None = field(
+        nullable(TEXT),
+        description="Leads to records that this reply had no room or time for; null when there are none.",
     )
 
 
 class Artifact(Reply):
     """One object that the job left."""
 
-    key: str
-    filename: str = Field(description="The last part of the key.")
-    path: str = Field(description="The key below the job's folder; differs from filename in a subfolder.")
-    size: int = Field(description="Bytes.")
-    last_modified: datetime
-    url: str = Field(description="Presigned address; needs no credentials until it expires.")
+    key: str = field(TEXT)
+    filename: str = field(TEXT, description="The last part of the key.")
+    path: str = field(TEXT, description="The key below the job's folder; differs from filename in a subfolder.")
+    size: int = field(NUMBER, description="Bytes.")
+    last_modified: datetime = field(TIME)
+    url: str = field(TEXT, description="Presigned address; needs no credentials until it expires.")
 
 
 class ResultsReply(Reply):
     """Everything that the job left."""
 
-    artifact_prefix: str
-    artifacts: list[Artifact]
-    bucket: str
-    prefix: str = Field(description="The job's folder in the bucket.")
+    artifact_prefix: str = field(TEXT)
+    artifacts: list[Artifact] = field({"type": "list", "items_schema": Artifact.core_schema()})
+    bucket: str = field(TEXT)
+    prefix: str = field(TEXT, description="The job's folder in the bucket.")
 
 
 class ErrorReply(Reply):
     """The request was not served, and why."""
 
-    status: Literal["FAILED"] = "FAILED"
-    error: str
-    artifact_prefix: str | None = None
+    status: Literal["FAILED"] = field({"type": "literal", "expected": ["FAILED"]}, default="FAILED")
+    error: str = field(TEXT)
+    artifact_prefix: str | None = field(nullable(TEXT), default=None)

@@ -19,7 +19,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, unquote
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from compose_runner import log_events, observability, settings
 from compose_runner.contract import IDEMPOTENCY_KEY_HEADER, MAX_IDEMPOTENCY_KEY_CHARACTERS, ErrorReply, Request

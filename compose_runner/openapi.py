@@ -10,12 +10,13 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema
 
 from compose_runner import __version__
 from compose_runner.contract import (
     IDEMPOTENCY_KEY_HEADER,
     MAX_IDEMPOTENCY_KEY_CHARACTERS,
+    PROGRESS,
     ErrorReply,
     LogsReply,
     LogsRequest,
@@ -26,9 +27,10 @@ from compose_runner.contract import (
     SubmitReply,
     SubmitRequest,
 )
+from compose_runner.progress import ProgressRecord
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from compose_runner.model import Model
 
 REFERENCES = "#/components/schemas/{model}"
 ERRORS = {
@@ -39,7 +41,7 @@ ERRORS = {
     409: "The name, or the idempotency key, belongs to another job.",
     500: "A service behind the function failed.",
 }
-_FUNCTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel], int, tuple[int, ...]], ...] = (
+_FUNCTIONS: tuple[tuple[str, str, type[Model], type[Model], int, tuple[int, ...]], ...] = (
     ("submit", "Start a job", SubmitRequest, SubmitReply, 202, (400, 409, 500)),
     ("status", "Tell how a job is", StatusRequest, StatusReply, 200, (400, 404, 500)),
     ("logs", "Give a job's log records", LogsRequest, LogsReply, 200, (400, 500)),
@@ -47,15 +49,26 @@ _FUNCTIONS: tuple[tuple[str, str, type[BaseModel], type[BaseModel], int, tuple[i
 )
 
 
+class _Generator(GenerateJsonSchema):
+    """Pydantic's generator, which finds the record of progress where the contract only names it."""
+
+    def any_schema(self, schema: Any) -> dict[str, Any]:
+        if schema.get("metadata") != PROGRESS["metadata"]:
+            return super().any_schema(schema)
+        ProgressRecord.model_rebuild()
+        return self.generate_inner(ProgressRecord.__pydantic_core_schema__)
+
+
 def document() -> dict[str, Any]:
     """Make the OpenAPI 3.1 document."""
     schemas: dict[str, Any] = {}
     for mode, position in (("validation", 2), ("serialization", 3)):
-        models = [(entry[position], mode) for entry in _FUNCTIONS]
+        models: list[type[Model]] = [entry[position] for entry in _FUNCTIONS]  # type: ignore[misc]
         if mode == "serialization":
-            models.append((ErrorReply, mode))
-        _, definitions = models_json_schema(models, ref_template=REFERENCES)  # type: ignore[arg-type]
-        schemas |= definitions["$defs"]
+            models.append(ErrorReply)
+        inputs: Any = [(model.__name__, mode, model.core_schema()) for model in models]
+        _, definitions = _Generator(ref_template=REFERENCES).generate_definitions(inputs)
+        schemas.update({str(name): schema for name, schema in definitions.items()})
     paths = {f"/{entry[0]}": _path(*entry) for entry in _FUNCTIONS}
     paths["/status"]["delete"] = _cancel(paths["/status"]["get"])
     return {
@@ -72,7 +85,7 @@ def document() -> dict[str, Any]:
 
 
 def _path(
-    name: str, summary: str, request: type[BaseModel], reply: type[BaseModel], status: int, errors: tuple[int, ...]
+    name: str, summary: str, request: type[Model], reply: type[Model], status: int, errors: tuple[int, ...]
 ) -> dict[str, Any]:
     answers = {str(status): _answer(reply.__doc__ or summary, reply)}
     answers |= {str(code): _answer(ERRORS[code], ErrorReply) for code in errors}
@@ -115,8 +128,9 @@ def _cancel(get: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _query_parameters(request: type[BaseModel]) -> list[dict[str, Any]]:
-    schema = request.model_json_schema(ref_template=REFERENCES)
+def _query_parameters(request: type[Model]) -> list[dict[str, Any]]:
+    core_schema: Any = request.core_schema()
+    schema = _Generator(ref_template=REFERENCES).generate(core_schema)
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": field}
@@ -125,11 +139,11 @@ def _query_parameters(request: type[BaseModel]) -> list[dict[str, Any]]:
     ]
 
 
-def _answer(description: str, model: type[BaseModel]) -> dict[str, Any]:
+def _answer(description: str, model: type[Model]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _reference(model)}}}
 
 
-def _reference(model: type[BaseModel]) -> dict[str, str]:
+def _reference(model: type[Model]) -> dict[str, str]:
     return {"$ref": REFERENCES.format(model=model.__name__)}
 
 
