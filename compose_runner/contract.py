@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from compose_runner.model import CoreSchema, Model, Secret, after, before, field, nullable
+from compose_runner.progress import ProgressRecord
 from compose_runner.storage_keys import ARTIFACT_PREFIX_PATTERN
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from compose_runner.progress import ProgressRecord
 
 DEFAULT_EXPIRES_SECONDS = 900
 MAX_EXPIRES_SECONDS = 604_800
@@ -67,8 +66,6 @@ KEY: CoreSchema = {
     "metadata": {"pydantic_js_updates": {"format": "password", "writeOnly": True}},
 }
 EPOCH_MS = before(_epoch_ms, {"type": "int", "ge": 0, "le": MAX_EPOCH_MS})
-# three of the four functions never read a record of progress, and its class is one of pydantic's own
-PROGRESS: CoreSchema = {"type": "any", "metadata": {"model": "ProgressRecord"}}
 
 
 class Request(Model):
@@ -196,7 +193,7 @@ class StatusReply(Reply):
     stop_time: datetime | None = field(nullable(TIME), default=None, description="Present once the job has ended.")
     output: dict[str, Any] = field(OBJECT, description="The execution's output; empty unless the job succeeded.")
     progress: ProgressRecord | None = field(
-        nullable(PROGRESS), default=None, description="Present while the task runs."
+        nullable(ProgressRecord.core_schema()), default=None, description="Present while the task runs."
     )
     result: dict[str, Any] | None = field(
         nullable(OBJECT), default=None, description="metadata.json, once it is written."

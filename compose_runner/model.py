@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast, dataclas
 from pydantic_core import SchemaSerializer, SchemaValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 CoreSchema: TypeAlias = dict[str, Any]
 _REQUIRED = object()
@@ -22,28 +22,36 @@ _REQUIRED = object()
 class _Field:
     """A field as its class declares it, until the class is made."""
 
-    def __init__(self, schema: CoreSchema, default: Any, told: dict[str, Any]) -> None:
-        if default is not _REQUIRED:
-            schema = {"type": "default", "schema": schema, "default": default}
-        self.default = default
+    def __init__(self, schema: CoreSchema, absent: dict[str, Any], told: dict[str, Any]) -> None:
+        if absent:
+            schema = {"type": "default", "schema": schema, **absent}
+        self.absent = absent
         self.schema: CoreSchema = {"type": "model-field", "schema": schema}
         if told:
             self.schema["metadata"] = {"pydantic_js_updates": told}
 
 
-def field(schema: CoreSchema, *, default: Any = _REQUIRED, **told: Any) -> Any:
+def field(
+    schema: CoreSchema,
+    *,
+    default: Any = _REQUIRED,
+    default_factory: Callable[[], Any] | None = None,
+    **told: Any,
+) -> Any:
     """Declare a field.
 
     Parameters
     ----------
     schema : dict
         Core schema of its values.
-    default : optional
-        Its value when it is absent; without one, the field is required.
+    default, default_factory : optional
+        Its value when it is absent, or what makes that value; without one, the field is required.
     **told
         What the OpenAPI document says of it beside the schema, such as ``description`` and ``examples``.
     """
-    return _Field(schema, default, told)
+    if default_factory is not None:
+        return _Field(schema, {"default_factory": default_factory}, told)
+    return _Field(schema, {} if default is _REQUIRED else {"default": default}, told)
 
 
 def nullable(schema: CoreSchema) -> CoreSchema:
@@ -98,7 +106,6 @@ class Model:
                 "fields": {name: declared.schema for name, declared in cls._fields.items()},
                 "model_name": cls.__name__,
             },
-            "config": {"title": cls.__name__, "hide_input_in_errors": True},
             "ref": f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
         }
 
@@ -111,16 +118,32 @@ class Model:
     def model_construct(cls, _fields_set: set[str] | None = None, **fields: Any) -> Self:
         """Make an instance of fields that are known to be valid."""
         made = cls.__new__(cls)
-        defaults = {name: told.default for name, told in cls._fields.items() if told.default is not _REQUIRED}
-        object.__setattr__(made, "__dict__", {**defaults, **fields})
+        for name, declared in cls._fields.items():
+            if name not in fields and declared.absent:
+                factory = declared.absent.get("default_factory")
+                vars(made)[name] = factory() if factory else declared.absent["default"]
+        vars(made).update(fields)
         object.__setattr__(made, "__pydantic_fields_set__", set(fields) if _fields_set is None else _fields_set)
         object.__setattr__(made, "__pydantic_extra__", None)
         object.__setattr__(made, "__pydantic_private__", None)
         return made
 
-    def model_dump(self, *, mode: str = "python", exclude_unset: bool = False) -> dict[str, Any]:
-        """Give the fields by their names; with ``mode="json"`` as JSON has them."""
-        return cast("dict[str, Any]", self._serializing().to_python(self, mode=mode, exclude_unset=exclude_unset))
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """Copy the instance with other values in some fields, which are known to be valid."""
+        fields_set: set[str] = self.__pydantic_fields_set__ | set(update)  # type: ignore[attr-defined]
+        return self.model_construct(fields_set, **{**vars(self), **update})
+
+    def model_dump(self, *, mode: str = "python", **chosen: Any) -> dict[str, Any]:
+        """Give the fields by their names; with ``mode="json"`` as JSON has them.
+
+        Parameters
+        ----------
+        mode : str
+            ``python`` or ``json``.
+        **chosen
+            ``exclude``, ``exclude_unset`` and ``exclude_none``, as ``pydantic.BaseModel`` has them.
+        """
+        return cast("dict[str, Any]", self._serializing().to_python(self, mode=mode, **chosen))
 
     def model_dump_json(self, *, exclude_unset: bool = False) -> str:
         """Give the JSON text."""
@@ -129,7 +152,7 @@ class Model:
     @classmethod
     def _validating(cls) -> SchemaValidator:
         if cls._validator is None:
-            cls._validator = SchemaValidator(cast("Any", cls.core_schema()))
+            cls._validator = SchemaValidator(cast("Any", cls.core_schema()), {"hide_input_in_errors": True})
         return cls._validator
 
     @classmethod

@@ -16,7 +16,6 @@ from compose_runner import __version__
 from compose_runner.contract import (
     IDEMPOTENCY_KEY_HEADER,
     MAX_IDEMPOTENCY_KEY_CHARACTERS,
-    PROGRESS,
     ErrorReply,
     LogsReply,
     LogsRequest,
@@ -27,7 +26,6 @@ from compose_runner.contract import (
     SubmitReply,
     SubmitRequest,
 )
-from compose_runner.progress import ProgressRecord
 
 if TYPE_CHECKING:
     from compose_runner.model import Model
@@ -49,16 +47,6 @@ _FUNCTIONS: tuple[tuple[str, str, type[Model], type[Model], int, tuple[int, ...]
 )
 
 
-class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, which finds the record of progress where the contract only names it."""
-
-    def any_schema(self, schema: Any) -> dict[str, Any]:
-        if schema.get("metadata") != PROGRESS["metadata"]:
-            return super().any_schema(schema)
-        ProgressRecord.model_rebuild()
-        return self.generate_inner(ProgressRecord.__pydantic_core_schema__)
-
-
 def document() -> dict[str, Any]:
     """Make the OpenAPI 3.1 document."""
     schemas: dict[str, Any] = {}
@@ -67,7 +55,7 @@ def document() -> dict[str, Any]:
         if mode == "serialization":
             models.append(ErrorReply)
         inputs: Any = [(model.__name__, mode, model.core_schema()) for model in models]
-        _, definitions = _Generator(ref_template=REFERENCES).generate_definitions(inputs)
+        _, definitions = GenerateJsonSchema(ref_template=REFERENCES).generate_definitions(inputs)
         schemas.update({str(name): schema for name, schema in definitions.items()})
     paths = {f"/{entry[0]}": _path(*entry) for entry in _FUNCTIONS}
     paths["/status"]["delete"] = _cancel(paths["/status"]["get"])
@@ -130,7 +118,7 @@ def _cancel(get: dict[str, Any]) -> dict[str, Any]:
 
 def _query_parameters(request: type[Model]) -> list[dict[str, Any]]:
     core_schema: Any = request.core_schema()
-    schema = _Generator(ref_template=REFERENCES).generate(core_schema)
+    schema = GenerateJsonSchema(ref_template=REFERENCES).generate(core_schema)
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": field}

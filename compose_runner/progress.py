@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from compose_runner.model import CoreSchema, Model, field, nullable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +30,16 @@ class Stage(StrEnum):
     PUBLISH = "publish"
 
 
-class ProgressRecord(BaseModel):
+_STAGE: CoreSchema = {
+    "type": "enum",
+    "cls": Stage,
+    "members": list(Stage),
+    "sub_type": "str",
+    "ref": "compose_runner.progress.Stage",
+}
+
+
+class ProgressRecord(Model):
     """How far the current stage is.
 
     Parameters
@@ -49,16 +58,13 @@ class ProgressRecord(BaseModel):
         Over how many tasks the permutations are spread; each has a record of its own then.
     """
 
-    # three of the four functions load this class and never use it
-    model_config = ConfigDict(defer_build=True)
-
-    stage: Stage
-    completed: int = Field(default=0, ge=0)
-    total: int | None = Field(default=None, ge=0)
-    percent: float | None = Field(default=None, ge=0, le=100)
-    seconds_left: float | None = Field(default=None, ge=0)
-    updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    shards: int | None = Field(default=None, ge=1)
+    stage: Stage = field(_STAGE)
+    completed: int = field({"type": "int", "ge": 0}, default=0)
+    total: int | None = field(nullable({"type": "int", "ge": 0}), default=None)
+    percent: float | None = field(nullable({"type": "float", "ge": 0, "le": 100}), default=None)
+    seconds_left: float | None = field(nullable({"type": "float", "ge": 0}), default=None)
+    updated: datetime = field({"type": "datetime"}, default_factory=lambda: datetime.now(UTC))
+    shards: int | None = field(nullable({"type": "int", "ge": 1}), default=None)
 
 
 class ProgressListener(Protocol):

@@ -14,11 +14,11 @@ from compose_runner.errors import MOST_SHARDS
 from compose_runner.jobs import failure
 from compose_runner.jobs.errors import CancelForbiddenError, EngineError, JobMissingError
 from compose_runner.observability import logger
+from compose_runner.progress import ProgressRecord, merged
 from compose_runner.storage_keys import KEY_NAMES, JobKeys
 
 if TYPE_CHECKING:
     from compose_runner.jobs.ports import Artifacts, Execution, Executions, Keys
-    from compose_runner.progress import ProgressRecord
 
 # PENDING_REDRIVE is an execution that somebody is about to start again
 _RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
@@ -122,8 +122,6 @@ class JobStatus:
         progress = self._record(keys.progress)
         if progress is None or not progress.shards:
             return progress
-        from compose_runner.progress import merged
-
         told = (self._record(keys.shard_progress(shard)) for shard in range(min(progress.shards, MOST_SHARDS)))
         return merged(progress, [record for record in told if record is not None])
 
@@ -131,9 +129,6 @@ class JobStatus:
         document = self._document(key)
         if document is None:
             return None
-        # pydantic's own models cost a cold start 70 ms, and a job that has ended needs none
-        from compose_runner.progress import ProgressRecord
-
         try:
             return ProgressRecord.model_validate(document)
         except ValidationError:
