@@ -59,11 +59,13 @@ def require_build() -> None:
 
 
 def _runtime(folder: Path, names: tuple[str, ...]) -> Path:
-    """Link a part of the runtime's packages into a folder of its own."""
-    folder.mkdir()
+    """Link a part of the runtime's packages into a folder of its own, with the byte code of single modules."""
+    (folder / "__pycache__").mkdir(parents=True)
     for name in names:
         (found,) = PACKAGES.glob(name)
         (folder / found.name).symlink_to(found)
+        for compiled in PACKAGES.glob(f"__pycache__/{found.stem}.cpython-*.pyc"):
+            (folder / "__pycache__" / compiled.name).symlink_to(compiled)
     return folder
 
 
