@@ -10,14 +10,16 @@ import logging
 import os
 import threading
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from compose_runner.aws.service_data import FunctionsLoader
+from compose_runner.aws import service_data
 from compose_runner.xray import Subsegment
+
+if TYPE_CHECKING:
+    import botocore.session
 
 STEP_FUNCTIONS = "stepfunctions"
 S3 = "s3"
@@ -87,9 +89,7 @@ def code_of(error: BaseException) -> str:
 
 @cache
 def _session() -> botocore.session.Session:
-    session = botocore.session.Session()
-    session.register_component("data_loader", FunctionsLoader())
-    return session
+    return service_data.session()
 
 
 def _make(service: str, region: str) -> Any:

@@ -4,11 +4,13 @@ Botocore reads everything that AWS has, and a cold start waits for it: 1.2 MB of
 services that only serve to word an error (20 ms), and the full description of each service (S3's is 1 MB). The loader
 below is botocore's own extension point, the component ``data_loader`` of a session:
 
-* **Service descriptions** come from ``models/``, which holds the operations that the functions call, word for word;
+* **Service descriptions** come from ``models/``, which holds the operations that the functions call, without the prose;
   ``python -m compose_runner.aws.trimming`` writes them, and a test holds them against the installed botocore.
 * **Endpoints** are made of ``partitions.json``, which botocore reads anyway. Botocore takes addresses from the rule set
   of a service and asks the old table of endpoints for the partition and the name of the region in a signature, both of
-  which follow from the region; a test compares addresses and signatures in every region with plain botocore's.
+  which follow from the region; a test compares addresses and signatures in every partition with plain botocore's.
+
+Of botocore's own handlers of events, a session registers those that may see a call of these services: 46 of 127.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import botocore.session
+from botocore import handlers
 from botocore.loaders import Loader
 
 MODELS = Path(__file__).with_name("models")
@@ -29,6 +33,21 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "logs": ("FilterLogEvents",),
     "ssm": ("PutParameter", "DeleteParameters"),
 }
+# what botocore calls the same services in the names of events
+_SERVICES_OF_EVENTS = {"*", "s3", "sfn", "states", "ssm", "cloudwatch-logs", "logs"}
+
+
+def session() -> botocore.session.Session:
+    """Make a session of botocore for the services in :data:`OPERATIONS`."""
+    made = botocore.session.Session(include_builtin_handlers=False)
+    made.register_component("data_loader", FunctionsLoader())
+    events = made.get_component("event_emitter")
+    register = {handlers.REGISTER_FIRST: events.register_first, handlers.REGISTER_LAST: events.register_last}
+    for name, handler, *place in handlers.BUILTIN_HANDLERS:
+        kind, _, rest = name.partition(".")
+        if kind != "docs" and (not rest or rest.partition(".")[0] in _SERVICES_OF_EVENTS):
+            register.get(place[0] if place else None, events.register)(name, handler)
+    return made
 
 
 class FunctionsLoader(Loader):

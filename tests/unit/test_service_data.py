@@ -10,8 +10,8 @@ import pytest
 from botocore.config import Config
 from botocore.loaders import Loader
 
-from compose_runner.aws import trimming
-from compose_runner.aws.service_data import MODELS, OPERATIONS, FunctionsLoader
+from compose_runner.aws import service_data, trimming
+from compose_runner.aws.service_data import MODELS, OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +33,8 @@ class _SentError(Exception):
     """Keeps a request from leaving."""
 
 
-def sent(session: botocore.session.Session, service: str, region: str, **settings: Any) -> tuple[str, str]:
-    """Address and signed scope of a call."""
+def sent(session: botocore.session.Session, service: str, region: str, **settings: Any) -> tuple[object, ...]:
+    """Address, signed scope, body and names of headers of a call."""
     config = Config(**settings, **({"signature_version": "s3v4"} if service == "s3" else {}))
     client = session.create_client(
         service,
@@ -54,16 +54,14 @@ def sent(session: botocore.session.Session, service: str, region: str, **setting
     with pytest.raises(_SentError):
         getattr(client, operation)(**parameters)
     scope = requests[0].headers["Authorization"].decode().split("/", 1)[1].split("/", 1)[1].split(",")[0]
-    return requests[0].url, scope
+    return requests[0].url, scope, requests[0].body, sorted(requests[0].headers.keys())
 
 
 @pytest.fixture(name="session")
 def _session(monkeypatch: pytest.MonkeyPatch) -> botocore.session.Session:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_USE_FIPS_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    session = botocore.session.Session()
-    session.register_component("data_loader", FunctionsLoader())
-    return session
+    return service_data.session()
 
 
 @pytest.fixture(scope="module", name="plain")
