@@ -29,6 +29,8 @@ ONE_GROUP: tuple[tuple[str, dict[str, Any]], ...] = (
     ("MKDADensity", {"kernel__r": 20, "weighting": "sample_size", "null_method": "montecarlo", "n_iters": 2}),
     ("KDA", {"kernel__r": 6}),
     ("KDA", {"kernel__r": 20, "null_method": "montecarlo", "n_iters": 2}),
+    ("SCALE", {"xyz": np.array(synthetic.foci(20)), "n_iters": 2}),
+    ("SCALE", {"xyz": np.array(synthetic.foci(20)), "kernel__fwhm": 16, "n_iters": 2}),
 )
 TWO_GROUPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("MKDAChi2", {"kernel__r": 10}),

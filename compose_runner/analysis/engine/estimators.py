@@ -41,6 +41,7 @@ from compose_runner.analysis.engine.groups import Chi2Permutations, LabelOrders,
 from compose_runner.analysis.engine.monitor import unseen_iterations
 from compose_runner.analysis.engine.nulls import CountNull, UnionNull
 from compose_runner.analysis.engine.runs import cores, run_permutations
+from compose_runner.analysis.engine.scale import ScalePermutations, scale_permutations, statistic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -374,7 +375,47 @@ class ALESubtraction(_LabelStep, nimare_ale.ALESubtraction):  # type: ignore[mis
         return extremes, *self._finalize_alediff_tail_counts(*tails, n_iters)
 
 
-ESTIMATORS: dict[str, type] = {made.__name__: made for made in (ALE, MKDADensity, KDA, MKDAChi2, ALESubtraction)}
+class SCALE(_NiMAREInstance, nimare_ale.SCALE):  # type: ignore[misc]
+    """NiMARE's ``SCALE`` with compiled permutations."""
+
+    nimare_class = nimare_ale.SCALE
+    _fitting = False
+    _run: ScalePermutations | None = None
+
+    def _fit(self, dataset: Any) -> Any:
+        self._fitting = True
+        try:
+            return super()._fit(dataset)
+        finally:
+            del self._fitting
+            self.__dict__.pop("_run", None)
+
+    def _prepare_permutations(self, n_iters: int) -> Any:
+        run, reason = scale_permutations(self, n_iters)
+        log_path(self, "the voxels' null" if self._fitting else "the FWE correction", reason)
+        if run is None:
+            return super()._prepare_permutations(n_iters)
+        return None, None, None, run  # in place of the table of draws
+
+    def _iterate_permuted_stats(
+        self, sampled_voxel_idx: Any, voxel_ijk: Any, iter_df: Any, permutation_args: Any, n_cores: int
+    ) -> Any:
+        if not isinstance(sampled_voxel_idx, ScalePermutations):
+            return super()._iterate_permuted_stats(sampled_voxel_idx, voxel_ijk, iter_df, permutation_args, n_cores)
+        if self._fitting:
+            self._run = sampled_voxel_idx  # runs when NiMARE hands over the observed map
+            return iter(())
+        # The correction takes each map's maximum, and the maximum of a maximum is itself.
+        return iter(statistic(run_permutations(sampled_voxel_idx, cores(n_cores)).rows[:, 0]))
+
+    def _scale_to_p(self, stat_values: Any, scale_values: Any) -> Any:
+        if self._run is not None:
+            found = run_permutations(self._run.against(stat_values), cores(self.n_cores))
+            scale_values = found.sums["exceedances"].astype(scale_values.dtype)
+        return super()._scale_to_p(stat_values, scale_values)
+
+
+ESTIMATORS: dict[str, type] = {made.__name__: made for made in (ALE, MKDADensity, KDA, MKDAChi2, ALESubtraction, SCALE)}
 
 
 def estimator_class(name: str, nimare_class: type, engine: str = "auto") -> type:

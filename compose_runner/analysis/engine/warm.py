@@ -35,6 +35,8 @@ CONFIGURATIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("KDA", {"kernel__r": 10, **_NULL}),
     ("MKDAChi2", {"kernel__r": 10}),
     ("ALESubtraction", {"kernel__fwhm": 8, "n_iters": 2}),
+    ("SCALE", {"kernel__fwhm": 8, "n_iters": 2, "xyz": np.zeros((2, 3))}),
+    ("SCALE", {"kernel__fwhm": 16, "n_iters": 2, "xyz": np.zeros((2, 3))}),
 )
 # The same with counts that do not fit into 16 bits.
 LARGE_COUNTS = tuple(each for each in CONFIGURATIONS if each[0] == "MKDADensity" and each[1].keys() >= _NULL.keys())
@@ -71,8 +73,12 @@ def _run(name: str, arguments: dict[str, Any], mask: nib.Nifti1Image) -> None:
     n_groups = 2 if name in ("MKDAChi2", "ALESubtraction") else 1
     estimator = ESTIMATORS[name](mask=mask, random_state=0, **arguments)
     result = estimator.fit(*(_studyset(mask, seed) for seed in range(n_groups)))
-    options = {"vfwe_only": True} if name == "ALESubtraction" else {}
-    FWECorrector(method="montecarlo", n_iters=2, n_cores=1, voxel_thresh=0.05, **options).transform(result)
+    options: dict[str, Any] = {"voxel_thresh": 0.05}
+    if name == "ALESubtraction":
+        options["vfwe_only"] = True
+    elif name == "SCALE":
+        del options["voxel_thresh"]
+    FWECorrector(method="montecarlo", n_iters=2, n_cores=1, **options).transform(result)
 
 
 def main() -> None:
