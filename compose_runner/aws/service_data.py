@@ -50,7 +50,7 @@ def session() -> botocore.session.Session:
     return made
 
 
-class FunctionsLoader(Loader):
+class FunctionsLoader(Loader):  # type: ignore[misc]
     """Botocore's loader of data files for the services in :data:`OPERATIONS`."""
 
     def list_available_services(self, type_name: str) -> list[str]:
