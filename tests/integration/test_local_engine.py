@@ -100,6 +100,13 @@ def test_a_state_that_times_out_stops_its_task(aws: EmbeddedAws, made: dict[str,
     assert aws.running_tasks == []
 
 
+def _provisioning(aws: EmbeddedAws, cluster: str) -> int:
+    """How many tasks wait for their turn."""
+    ecs = aws.client("ecs")
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=ecs.list_tasks(cluster=cluster)["taskArns"])["tasks"]
+    return sum(task["lastStatus"] == "PROVISIONING" for task in tasks)
+
+
 def test_tasks_beyond_the_limit_wait_and_can_be_stopped_while_they_wait(
     aws: EmbeddedAws, made: dict[str, str], tmp_path: Path
 ) -> None:
@@ -110,12 +117,11 @@ def test_tasks_beyond_the_limit_wait_and_can_be_stopped_while_they_wait(
     third = tmp_path / "third"
     waiting = start(aws, machine(Run=run_task(made, f"wait {third}")), "waiting")
     pause = threading.Event()
-    while len(aws.running_tasks) < 3:
+    for _ in range(500):
+        if len(aws.running_tasks) == 3 and _provisioning(aws, made["cluster"]) == 1:
+            break
         pause.wait(0.02)
-    tasks = aws.client("ecs").describe_tasks(
-        cluster=made["cluster"], tasks=aws.client("ecs").list_tasks(cluster=made["cluster"])["taskArns"]
-    )["tasks"]
-    assert sum(task["lastStatus"] == "PROVISIONING" for task in tasks) == 1
+    assert _provisioning(aws, made["cluster"]) == 1
     states = aws.client("stepfunctions")
     for arn in (waiting, *busy):
         states.stop_execution(executionArn=arn)
