@@ -191,6 +191,8 @@ def server() -> Iterator[embedded.EmbeddedAws]:
 
 @pytest.fixture(scope="module")
 def emulated(built: Path, server: embedded.EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    # a copy, as a deployment is: a build that follows takes its directory away from a running function
+    built = shutil.copytree(built, tmp_path_factory.mktemp("deployed") / "build", symlinks=True)
     runtime = SAM / "lib" / "python3.13" / "site-packages"
     # what Lambda's runtime has, and nothing else of that environment
     brought = tmp_path_factory.mktemp("runtime")
