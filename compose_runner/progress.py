@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from compose_runner.model import CoreSchema, Model, field, nullable
+from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,16 +30,7 @@ class Stage(StrEnum):
     PUBLISH = "publish"
 
 
-_STAGE: CoreSchema = {
-    "type": "enum",
-    "cls": Stage,
-    "members": list(Stage),
-    "sub_type": "str",
-    "ref": "compose_runner.progress.Stage",
-}
-
-
-class ProgressRecord(Model):
+class ProgressRecord(BaseModel):
     """How far the current stage is.
 
     Parameters
@@ -58,13 +49,13 @@ class ProgressRecord(Model):
         Over how many tasks the permutations are spread; each has a record of its own then.
     """
 
-    stage: Stage = field(_STAGE)
-    completed: int = field({"type": "int", "ge": 0}, default=0)
-    total: int | None = field(nullable({"type": "int", "ge": 0}), default=None)
-    percent: float | None = field(nullable({"type": "float", "ge": 0, "le": 100}), default=None)
-    seconds_left: float | None = field(nullable({"type": "float", "ge": 0}), default=None)
-    updated: datetime = field({"type": "datetime"}, default_factory=lambda: datetime.now(UTC))
-    shards: int | None = field(nullable({"type": "int", "ge": 1}), default=None)
+    stage: Stage
+    completed: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int | None, Field(ge=0)] = None
+    percent: Annotated[float | None, Field(ge=0, le=100)] = None
+    seconds_left: Annotated[float | None, Field(ge=0)] = None
+    updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    shards: Annotated[int | None, Field(ge=1)] = None
 
 
 class ProgressListener(Protocol):

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic_core import ValidationError
+from pydantic import ValidationError
 
 from compose_runner import log_events, observability
 from compose_runner.contract import StatusReply
