@@ -1,8 +1,10 @@
-"""Send trace subsegments to the X-Ray daemon that Lambda runs beside every function, as Powertools' tracing provider.
+"""Powertools' tracing provider: send subsegments to the X-Ray daemon that Lambda runs beside every function.
 
-Powertools' default provider is the X-Ray SDK, which depends on botocore (24 MB in a deployment package) and costs a
-cold start 270 ms, most of it for sampling rules that Lambda has already applied. What a function needs is one small
-datagram per subsegment: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html and
+The only provider that Powertools 3 brings is the X-Ray SDK, which is in maintenance since February 2026 and gets no
+release after February 2027 (https://docs.aws.amazon.com/xray/latest/devguide/xray-daemon-eos.html). A provider for
+OpenTelemetry is being discussed (aws-powertools/powertools-lambda-python#7003) and takes this module's place once it
+is there. What a function needs is one small datagram per subsegment:
+https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html and
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html (section "Sending segment documents to the
 X-Ray daemon").
 """
@@ -142,7 +144,7 @@ class XRayProvider(BaseProvider):
             current.put_metadata(key, value, namespace)
 
     def patch(self, modules: Sequence[str]) -> None:
-        """Not needed: the one place that makes AWS clients traces their calls (:mod:`compose_runner.aws.clients`)."""
+        """Not needed: the adapters of :mod:`compose_runner.aws` open a subsegment for each call."""
 
     def patch_all(self) -> None:
-        """Not needed: the one place that makes AWS clients traces their calls (:mod:`compose_runner.aws.clients`)."""
+        """Not needed: the adapters of :mod:`compose_runner.aws` open a subsegment for each call."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compose_runner.aws import clients
 from compose_runner.jobs.errors import EngineError
 from compose_runner.jobs.ports import StoredArtifact
+from compose_runner.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +30,11 @@ class S3Artifacts:
 
     bucket: str
 
+    @tracing.in_subsegment("S3 GetObject", namespace="aws")
     def document(self, key: str) -> dict[str, Any] | None:
         """Read a JSON object; see :class:`compose_runner.jobs.ports.Artifacts`."""
         try:
-            data = clients.client(clients.S3).get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            data = clients.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except clients.AwsError as error:
             code = clients.code_of(error)
             if code in _MISSING:
@@ -46,7 +48,7 @@ class S3Artifacts:
 
     def below(self, folder: str) -> Iterator[StoredArtifact]:
         """List every object below a folder, page after page; see :class:`compose_runner.jobs.ports.Artifacts`."""
-        pages = clients.client(clients.S3).get_paginator("list_objects_v2")
+        pages = clients.client("s3").get_paginator("list_objects_v2")
         try:
             # the slash keeps jobs out whose names begin alike
             for page in pages.paginate(Bucket=self.bucket, Prefix=f"{folder}/"):
@@ -58,7 +60,7 @@ class S3Artifacts:
     def address(self, key: str, expires_in: int) -> str:
         """Sign an address; see :class:`compose_runner.jobs.ports.Artifacts`."""
         return str(
-            clients.client(clients.S3).generate_presigned_url(
+            clients.client("s3").generate_presigned_url(
                 "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
             )
         )

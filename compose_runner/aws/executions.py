@@ -9,6 +9,7 @@ from typing import Any
 from compose_runner.aws import clients
 from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
 from compose_runner.jobs.ports import Execution
+from compose_runner.observability import tracing
 from compose_runner.storage_keys import is_artifact_prefix
 
 _TAKEN = "A job with the provided artifact_prefix already exists."
@@ -46,9 +47,10 @@ class StepFunctionsExecutions:
             raise RequestError("job_id: its last part is not a job's name")
         return name
 
+    @tracing.in_subsegment("Step Functions StartExecution", namespace="aws")
     def start(self, name: str, document: dict[str, Any]) -> str:
         """Start an execution; see :class:`compose_runner.jobs.ports.Executions`."""
-        engine = clients.client(clients.STEP_FUNCTIONS)
+        engine = clients.client("stepfunctions")
         try:
             answer = engine.start_execution(
                 stateMachineArn=self.state_machine_arn, name=name, input=json.dumps(document)
@@ -60,9 +62,10 @@ class StepFunctionsExecutions:
             raise EngineError("The job cannot be started", code) from None
         return str(answer["executionArn"])
 
+    @tracing.in_subsegment("Step Functions DescribeExecution", namespace="aws")
     def find(self, job_id: str) -> Execution | None:
         """Describe an execution; see :class:`compose_runner.jobs.ports.Executions`."""
-        engine = clients.client(clients.STEP_FUNCTIONS)
+        engine = clients.client("stepfunctions")
         try:
             answer = engine.describe_execution(executionArn=job_id)
         except clients.AwsError as error:
@@ -84,9 +87,10 @@ class StepFunctionsExecutions:
             cause=answer.get("cause"),
         )
 
+    @tracing.in_subsegment("Step Functions StopExecution", namespace="aws")
     def stop(self, job_id: str, reason: str) -> None:
         """Stop an execution; see :class:`compose_runner.jobs.ports.Executions`."""
-        engine = clients.client(clients.STEP_FUNCTIONS)
+        engine = clients.client("stepfunctions")
         try:
             engine.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
         except clients.AwsError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compose_runner.aws import clients
 from compose_runner.jobs.errors import EngineError, JobExistsError
-from compose_runner.observability import logger
+from compose_runner.observability import logger, tracing
 from compose_runner.storage_keys import key_parameter
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ class ParameterStoreKeys:
 
     parameters_path: str
 
+    @tracing.in_subsegment("SSM PutParameter", namespace="aws")
     def keep(self, artifact_prefix: str, keys: dict[str, str]) -> None:
         """Keep keys; see :class:`compose_runner.jobs.ports.Keys`. Never replaces those of another job."""
         kept: list[str] = []
         for name, value in keys.items():
             try:
-                clients.client(clients.PARAMETERS).put_parameter(
+                clients.client("ssm").put_parameter(
                     Name=key_parameter(self.parameters_path, artifact_prefix, name),
                     Description="Waits for the task of one compose-runner job, which deletes it.",
                     Value=value,
@@ -48,6 +49,7 @@ class ParameterStoreKeys:
                 raise EngineError(f"The job cannot be started: its {name} cannot be kept safe", code) from None
             kept.append(name)
 
+    @tracing.in_subsegment("SSM DeleteParameters", namespace="aws")
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:
         """Delete keys; see :class:`compose_runner.jobs.ports.Keys`."""
         parameters = [key_parameter(self.parameters_path, artifact_prefix, name) for name in names]
@@ -55,6 +57,6 @@ class ParameterStoreKeys:
             return
         try:
             # one call, which takes names that do not exist without an error
-            clients.client(clients.PARAMETERS).delete_parameters(Names=parameters)
+            clients.client("ssm").delete_parameters(Names=parameters)
         except clients.AwsError as error:
             logger.error("keys.not_deleted", extra={"error": clients.code_of(error)})

@@ -9,6 +9,7 @@ from compose_runner.aws import clients
 from compose_runner.jobs.errors import EngineError, RequestError
 from compose_runner.jobs.ports import Page, Window
 from compose_runner.log_events import ARTIFACT_PREFIX
+from compose_runner.observability import tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,12 @@ class CloudWatchRecords:
 
     log_group: str
 
+    @tracing.in_subsegment("CloudWatch Logs FilterLogEvents", namespace="aws")
     def page(self, artifact_prefix: str, window: Window) -> Page:
         """Read one page; see :class:`compose_runner.jobs.ports.Records`."""
         bounds: dict[str, Any] = {"startTime": window.start, "endTime": window.end, "nextToken": window.token}
         try:
-            answer = clients.client(clients.LOGS).filter_log_events(
+            answer = clients.client("logs").filter_log_events(
                 logGroupName=self.log_group,
                 filterPattern=f'{{ $.{ARTIFACT_PREFIX} = "{artifact_prefix}" }}',
                 **{name: value for name, value in bounds.items() if value is not None},

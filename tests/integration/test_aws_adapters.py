@@ -79,7 +79,7 @@ def test_an_object_that_must_not_be_read_counts_as_missing(
     def refused(**_: object) -> None:
         raise refusal
 
-    monkeypatch.setattr(clients.client(clients.S3), "get_object", refused)
+    monkeypatch.setattr(clients.client("s3"), "get_object", refused)
 
     assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
 
@@ -145,14 +145,14 @@ def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embe
 def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
 ) -> None:
-    here = clients.client(clients.LOGS)
+    here = clients.client("logs")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    elsewhere = clients.client(clients.LOGS)
+    elsewhere = clients.client("logs")
 
     assert here.meta.endpoint_url == aws.endpoint
     assert elsewhere.meta.endpoint_url == "http://127.0.0.1:9"
-    assert clients.client(clients.LOGS) is elsewhere
+    assert clients.client("logs") is elsewhere
 
 
 def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.EmbeddedAws) -> None:
@@ -174,7 +174,7 @@ def test_a_function_loads_nothing_heavy(function: str) -> None:
     program = (
         f"import functions.{function}.app, gc, sys;"
         "assert gc.isenabled() and gc.get_freeze_count();"
-        "heavy = {'nimare', 'numpy', 'pandas', 'boto3', 'aws_xray_sdk', 'pydantic_settings',"
+        "heavy = {'nimare', 'numpy', 'pandas', 'aws_xray_sdk', 'pydantic_settings',"
         " 'compose_runner.analysis', 'compose_runner.local', 'click', 'rich'};"
         "sys.exit(str(sorted(heavy & set(sys.modules)) or ''))"
     )
