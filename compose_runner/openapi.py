@@ -10,25 +10,15 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import models_json_schema
 
 from compose_runner import __version__
-from compose_runner.contract import (
-    IDEMPOTENCY_KEY_HEADER,
-    MAX_IDEMPOTENCY_KEY_CHARACTERS,
-    ErrorReply,
-    LogsReply,
-    LogsRequest,
-    ResultsReply,
-    ResultsRequest,
-    StatusReply,
-    StatusRequest,
-    SubmitReply,
-    SubmitRequest,
-)
+from compose_runner.contract import IDEMPOTENCY_KEY_HEADER, MAX_IDEMPOTENCY_KEY_CHARACTERS, ErrorReply
+from compose_runner.operations import OPERATIONS, STATUS, Operation
 
 if TYPE_CHECKING:
-    from compose_runner.model import Model
+    from pydantic import BaseModel
+    from pydantic.json_schema import JsonSchemaMode
 
 REFERENCES = "#/components/schemas/{model}"
 ERRORS = {
@@ -39,26 +29,20 @@ ERRORS = {
     409: "The name, or the idempotency key, belongs to another job.",
     500: "A service behind the function failed.",
 }
-_FUNCTIONS: tuple[tuple[str, str, type[Model], type[Model], int, tuple[int, ...]], ...] = (
-    ("submit", "Start a job", SubmitRequest, SubmitReply, 202, (400, 409, 500)),
-    ("status", "Tell how a job is", StatusRequest, StatusReply, 200, (400, 404, 500)),
-    ("logs", "Give a job's log records", LogsRequest, LogsReply, 200, (400, 500)),
-    ("results", "Give addresses of a job's artifacts", ResultsRequest, ResultsReply, 200, (400, 500)),
-)
+_SECRETS = ("nsc_key", "nv_key")
 
 
 def document() -> dict[str, Any]:
     """Make the OpenAPI 3.1 document."""
-    schemas: dict[str, Any] = {}
-    for mode, position in (("validation", 2), ("serialization", 3)):
-        models: list[type[Model]] = [entry[position] for entry in _FUNCTIONS]  # type: ignore[misc]
-        if mode == "serialization":
-            models.append(ErrorReply)
-        inputs: Any = [(model.__name__, mode, model.core_schema()) for model in models]
-        _, definitions = GenerateJsonSchema(ref_template=REFERENCES).generate_definitions(inputs)
-        schemas.update({str(name): schema for name, schema in definitions.items()})
-    paths = {f"/{entry[0]}": _path(*entry) for entry in _FUNCTIONS}
-    paths["/status"]["delete"] = _cancel(paths["/status"]["get"])
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *((operation.request, "validation") for operation in OPERATIONS),
+        *((operation.reply, "serialization") for operation in OPERATIONS),
+        (ErrorReply, "serialization"),
+    ]
+    _, definitions = models_json_schema(models, ref_template=REFERENCES)
+    schemas: dict[str, Any] = definitions["$defs"]
+    paths = {f"/{operation.name}": _path(operation, schemas) for operation in OPERATIONS}
+    paths[f"/{STATUS.name}"]["delete"] = _cancel(paths[f"/{STATUS.name}"]["get"])
     return {
         "openapi": "3.1.0",
         "info": {
@@ -72,39 +56,38 @@ def document() -> dict[str, Any]:
     }
 
 
-def _path(
-    name: str, summary: str, request: type[Model], reply: type[Model], status: int, errors: tuple[int, ...]
-) -> dict[str, Any]:
-    answers = {str(status): _answer(reply.__doc__ or summary, reply)}
-    answers |= {str(code): _answer(ERRORS[code], ErrorReply) for code in errors}
+def _path(operation: Operation[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    answers = {str(operation.status): _answer(operation.reply.__doc__ or operation.summary, operation.reply)}
+    answers |= {str(code): _answer(ERRORS[code], ErrorReply) for code in operation.errors}
+    headers = [_IDEMPOTENCY_KEY] if operation.idempotent else []
     post: dict[str, Any] = {
-        "operationId": name,
-        "summary": f"{summary}.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference(request)}}},
+        "operationId": operation.name,
+        "summary": f"{operation.summary}.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _reference(operation.request)}}},
         "responses": answers,
+        **({"parameters": headers} if headers else {}),
     }
     get: dict[str, Any] = {
-        "operationId": f"{name}ByQuery",
-        "summary": f"{summary}, the fields in the query string.",
-        "parameters": _query_parameters(request),
+        "operationId": f"{operation.name}ByQuery",
+        "summary": f"{operation.summary}, the fields in the query string.",
+        "parameters": [*_query_parameters(schemas[operation.request.__name__]), *headers],
         "responses": answers,
     }
-    if name == "submit":
-        header = {
-            "name": IDEMPOTENCY_KEY_HEADER,
-            "in": "header",
-            "required": False,
-            "description": "The client's name for this request: repeated, it gets the first answer, and no second job.",
-            "schema": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": MAX_IDEMPOTENCY_KEY_CHARACTERS,
-                "pattern": "^[\\x20-\\x7e]+$",
-            },
-        }
-        post["parameters"] = [header]
-        get["parameters"] = [*get["parameters"], header]
     return {"post": post, "get": get}
+
+
+_IDEMPOTENCY_KEY = {
+    "name": IDEMPOTENCY_KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The client's name for this request: repeated, it gets the first answer, and no second job.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_IDEMPOTENCY_KEY_CHARACTERS,
+        "pattern": "^[\\x20-\\x7e]+$",
+    },
+}
 
 
 def _cancel(get: dict[str, Any]) -> dict[str, Any]:
@@ -116,22 +99,20 @@ def _cancel(get: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _query_parameters(request: type[Model]) -> list[dict[str, Any]]:
-    core_schema: Any = request.core_schema()
-    schema = GenerateJsonSchema(ref_template=REFERENCES).generate(core_schema)
+def _query_parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": field}
         for name, field in schema["properties"].items()
-        if name not in ("nsc_key", "nv_key")  # addresses are logged on their way, bodies are not
+        if name not in _SECRETS  # addresses are logged on their way, bodies are not
     ]
 
 
-def _answer(description: str, model: type[Model]) -> dict[str, Any]:
+def _answer(description: str, model: type[BaseModel]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _reference(model)}}}
 
 
-def _reference(model: type[Model]) -> dict[str, str]:
+def _reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCES.format(model=model.__name__)}
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from compose_runner import cold_start, http
 from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
-from compose_runner.contract import ResultsReply, ResultsRequest
 from compose_runner.jobs.results import JobResults
+from compose_runner.operations import RESULTS
 from compose_runner.settings import ResultsSettings
 
+if TYPE_CHECKING:
+    from compose_runner.contract import ResultsReply, ResultsRequest
+    from compose_runner.lambda_events import Call
 
-@http.function(ResultsRequest)
-def handler(request: ResultsRequest, call: http.Call) -> ResultsReply:
+
+@http.serves(RESULTS)
+def handler(request: ResultsRequest, call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()
     jobs = JobResults(S3Artifacts(settings.results_bucket), settings.results_bucket, settings.results_prefix)
     return jobs.results(request)
 
 
-clients.prepare(clients.S3)
+clients.prepare("s3")
 cold_start.finished()

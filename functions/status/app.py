@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from compose_runner import cold_start, http
 from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
-from compose_runner.contract import StatusReply, StatusRequest
 from compose_runner.jobs.status import JobStatus
+from compose_runner.operations import STATUS
 from compose_runner.settings import StatusSettings
 
+if TYPE_CHECKING:
+    from compose_runner.contract import StatusReply, StatusRequest
+    from compose_runner.lambda_events import Call
 
-@http.function(StatusRequest, methods=("POST", "GET", "DELETE"), path_field="job_id")
-def handler(request: StatusRequest, call: http.Call) -> StatusReply:
+
+@http.serves(STATUS)
+def handler(request: StatusRequest, call: Call) -> StatusReply:
     """Describe the job, after stopping it if that is what the client asks for."""
     settings = StatusSettings.read()
     jobs = JobStatus(
@@ -26,5 +32,5 @@ def handler(request: StatusRequest, call: http.Call) -> StatusReply:
     return jobs.cancel(request.job_id) if call.method == "DELETE" else jobs.status(request.job_id)
 
 
-clients.prepare(clients.STEP_FUNCTIONS, clients.S3)
+clients.prepare("stepfunctions", "s3")
 cold_start.finished()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from compose_runner import cold_start, http
 from compose_runner.aws import clients
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
 from compose_runner.compose_specifications import ComposeSpecifications
-from compose_runner.contract import SubmitReply, SubmitRequest
 from compose_runner.jobs.submit import Submission
+from compose_runner.operations import SUBMIT
 from compose_runner.settings import SubmitSettings
 
+if TYPE_CHECKING:
+    from compose_runner.contract import SubmitReply, SubmitRequest
+    from compose_runner.lambda_events import Call
 
-@http.function(SubmitRequest, status=202)
-def handler(request: SubmitRequest, call: http.Call) -> SubmitReply:
+
+@http.serves(SUBMIT)
+def handler(request: SubmitRequest, call: Call) -> SubmitReply:
     """Start the job, or find the one that the same request started before."""
     settings = SubmitSettings.read()
     submission = Submission(
@@ -23,8 +29,8 @@ def handler(request: SubmitRequest, call: http.Call) -> SubmitReply:
         results_bucket=settings.results_bucket,
         results_prefix=settings.results_prefix,
     )
-    return submission.submit(request, http.idempotency_key_of(call))
+    return submission.submit(request, http.read_idempotency_key(call))
 
 
-clients.prepare(clients.STEP_FUNCTIONS)
+clients.prepare("stepfunctions")
 cold_start.finished()

@@ -1,11 +1,11 @@
-"""The door of the functions: what events become requests, and what errors become statuses."""
+"""What events become requests, and what errors become statuses."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,24 +18,23 @@ from compose_runner.jobs.errors import (
     JobMissingError,
     RequestError,
 )
+from compose_runner.lambda_events import Call
+from compose_runner.operations import RESULTS, STATUS, SUBMIT
 from compose_runner.settings import SettingsError
-
-if TYPE_CHECKING:
-    from compose_runner.contract import Reply
 
 REPLY = ResultsReply(artifact_prefix="job", artifacts=[], bucket="b", prefix="p/job")
 
 
-@http.function(ResultsRequest)
-def echo(request: ResultsRequest, call: http.Call) -> Reply:
+@http.serves(RESULTS)
+def echo(request: ResultsRequest, call: Call) -> ResultsReply:
     return ResultsReply(
         artifact_prefix=request.artifact_prefix, artifacts=[], bucket=call.method, prefix=str(request.expires_in)
     )
 
 
 def failing(error: Exception) -> Any:
-    @http.function(ResultsRequest)
-    def fail(request: ResultsRequest, call: http.Call) -> Reply:
+    @http.serves(RESULTS)
+    def fail(request: ResultsRequest, call: Call) -> ResultsReply:
         raise error
 
     return fail
@@ -171,8 +170,8 @@ def test_only_the_configured_origins_may_read_answers(
 def test_the_last_part_of_the_path_may_be_the_job() -> None:
     seen: list[str] = []
 
-    @http.function(StatusRequest, path_field="job_id")
-    def status(request: StatusRequest, call: http.Call) -> Reply:
+    @http.serves(STATUS)
+    def status(request: StatusRequest, call: Call) -> StatusReply:
         seen.append(request.job_id)
         raise JobMissingError("no such job")
 
@@ -183,8 +182,8 @@ def test_the_last_part_of_the_path_may_be_the_job() -> None:
 
 
 def test_a_number_that_json_has_not_becomes_null() -> None:
-    @http.function(StatusRequest)
-    def status(request: StatusRequest, call: http.Call) -> Reply:
+    @http.serves(STATUS)
+    def status(request: StatusRequest, call: Call) -> StatusReply:
         return StatusReply.model_construct(
             _fields_set={"result"}, job_id="", artifact_prefix="", status="SUCCEEDED", result={"z": float("nan")}
         )
@@ -202,7 +201,7 @@ def test_the_keys_of_one_request_are_not_in_the_records_of_the_next(records: io.
 @pytest.mark.parametrize("key", ["", "x" * 256, "line\nbreak", "é"])
 def test_an_idempotency_key_of_another_form_is_refused_by_name(key: str) -> None:
     with pytest.raises(RequestError, match="Idempotency-Key"):
-        http.idempotency_key_of(http.Call(headers={"idempotency-key": key}))
+        http.read_idempotency_key(Call(headers={"idempotency-key": key}))
 
 
 def test_null_and_empty_count_as_absent() -> None:
@@ -234,7 +233,7 @@ def test_null_and_empty_count_as_absent() -> None:
     ],
 )
 def test_a_field_of_the_wrong_type_or_form_is_named_and_its_value_is_not_repeated(field: dict[str, Any]) -> None:
-    submit = http.function(SubmitRequest)(lambda request, call: REPLY)
+    submit = http.serves(SUBMIT)(lambda request, call: REPLY)
 
     answer = submit(url_event(body=json.dumps({"meta_analysis_id": "abc", **field})), None)
 
