@@ -92,6 +92,8 @@ class Client:
     ) -> Job:
         """Start a job.
 
+        One that the service knows cannot run is a job as well; its ``error`` says why.
+
         Parameters
         ----------
         meta_analysis_id : str
@@ -131,7 +133,10 @@ class Client:
         headers = {IDEMPOTENCY_KEY_HEADER: idempotency_key} if idempotency_key else {}
         # without a key a repeated request could be a second job
         answer = self._call("submit", payload, headers=headers, repeatable=idempotency_key is not None)
-        return Job(str(answer["job_id"]), str(answer.get("artifact_prefix", "")), answer)
+        error = answer.get("error")
+        return Job(
+            str(answer["job_id"]), str(answer.get("artifact_prefix", "")), answer, error=str(error) if error else None
+        )
 
     def status(self, job_id: str) -> JobStatus:
         """Ask how a job is.

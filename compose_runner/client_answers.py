@@ -66,11 +66,14 @@ class Job:
         What :meth:`Client.logs`, :meth:`Client.results` and :meth:`Client.download` take.
     document : dict
         The service's whole answer.
+    error : str or None
+        Why the job cannot run, where the service knows already: it fails at once.
     """
 
     job_id: str
     artifact_prefix: str
     document: dict[str, Any] = field(repr=False)
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,10 @@ class SubmitReply(Reply):
     artifact_prefix: ArtifactPrefix
     status: Literal["SUBMITTED"] = "SUBMITTED"
     status_url: Annotated[str, Field(description="/jobs/<job_id>")]
+    error: Annotated[
+        str | None,
+        Field(description="Why the job cannot run, where that is known already: it fails at once, without a task."),
+    ] = None
 
 
 class StatusReply(Reply):

@@ -61,6 +61,10 @@ class SpecificationError(AnalysisError):
     """The specification asks for something that does not exist or cannot be combined."""
 
 
+class LimitExceededError(AnalysisError):
+    """The job asks for more than the deployment allows one job."""
+
+
 class SelectionError(AnalysisError):
     """The specification selects no usable group of analyses."""
 

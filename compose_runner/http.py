@@ -24,6 +24,7 @@ from compose_runner.jobs.errors import (
     JobExistsError,
     JobMissingError,
     RequestError,
+    TooManyJobsError,
 )
 from compose_runner.lambda_events import Call, is_http, read_headers, read_method, read_payload
 from compose_runner.observability import logger
@@ -62,10 +63,12 @@ def serves(
             with observability.tracing.in_subsegment("## handler"):
                 if not is_http(event):
                     return _serve_directly(event, operation, serve)
-                code, body = _serve_http(event, operation, serve)
+                code, body, headers = _serve_http(event, operation, serve)
             duration = (time.monotonic() - started) * 1000
             observability.measure({observability.REQUEST_DURATION: duration}, status=str(code))
-            return _response(event, code, body, operation.methods)
+            answer = _response(event, code, body, operation.methods)
+            answer["headers"].update(headers)
+            return answer
 
         return handler
 
@@ -100,17 +103,17 @@ def _serve_directly(
 
 def _serve_http(
     event: dict[str, Any], operation: Operation[RequestT, ReplyT], serve: Callable[[RequestT, Call], ReplyT]
-) -> tuple[int, str]:
-    """Serve an HTTP request: the status and the body's text, whatever happens."""
+) -> tuple[int, str, dict[str, str]]:
+    """Serve an HTTP request: the status, the body's text, and further headers, whatever happens."""
     try:
         method = read_method(event)
         if method == "OPTIONS":
-            return 204, ""
+            return 204, "", {}
         if method not in operation.methods:
             raise MethodError(f"The method {method[:20]} is not one of {', '.join(operation.methods)}.")
         call = Call(method, read_payload(event, operation.path_field), read_headers(event))
         reply = serve(_validate(operation.request, call.payload), call)
-        return operation.status, reply.model_dump_json(exclude_unset=True)
+        return operation.status, reply.model_dump_json(exclude_unset=True), {}
     except Exception as error:
         code = _choose_status(error)
         _log(code, error)
@@ -119,7 +122,8 @@ def _serve_http(
             fields["error"] = str(error)
         if isinstance(error, JobExistsError):
             fields["artifact_prefix"] = error.artifact_prefix
-        return code, ErrorReply.model_validate(fields).model_dump_json(exclude_unset=True)
+        headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TooManyJobsError) else {}
+        return code, ErrorReply.model_validate(fields).model_dump_json(exclude_unset=True), headers
 
 
 _STATUS = (
@@ -128,6 +132,7 @@ _STATUS = (
     (CancelForbiddenError, 403),
     (JobMissingError, 404),
     (JobExistsError, 409),
+    (TooManyJobsError, 429),
 )
 
 

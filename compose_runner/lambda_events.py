@@ -15,6 +15,9 @@ from urllib.parse import parse_qs, unquote
 
 from compose_runner.jobs.errors import RequestError
 
+# two keys and a token of logs at their longest fit three times
+MAX_CHARACTERS = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -72,6 +75,9 @@ def read_payload(event: dict[str, Any], path_field: str | None = None) -> dict[s
         The body is not a JSON object, or the query string cannot be read.
     """
     body = event.get("body")
+    for part in (body, event.get("rawQueryString")):
+        if isinstance(part, str) and len(part) > MAX_CHARACTERS:
+            raise RequestError(f"The request is longer than {MAX_CHARACTERS} characters.")
     if body:
         return _parse_object(body, base64_encoded=event.get("isBase64Encoded") is True)
     payload: dict[str, Any] = dict(_read_query(event))

@@ -27,6 +27,7 @@ ERRORS = {
     404: "There is no such job.",
     405: "The function has no such method.",
     409: "The name, or the idempotency key, belongs to another job.",
+    429: "As many jobs run as the deployment allows; Retry-After says when to ask again.",
     500: "A service behind the function failed.",
 }
 _SECRETS = ("nsc_key", "nv_key")
@@ -59,6 +60,9 @@ def document() -> dict[str, Any]:
 def _path(operation: Operation[Any, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     answers = {str(operation.status): _answer(operation.reply.__doc__ or operation.summary, operation.reply)}
     answers |= {str(code): _answer(ERRORS[code], ErrorReply) for code in operation.errors}
+    if "429" in answers:
+        seconds = {"type": "integer", "minimum": 0}
+        answers["429"]["headers"] = {"Retry-After": {"description": "Seconds.", "schema": seconds}}
     headers = [_IDEMPOTENCY_KEY] if operation.idempotent else []
     post: dict[str, Any] = {
         "operationId": operation.name,

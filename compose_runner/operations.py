@@ -58,7 +58,7 @@ class Operation(Generic[RequestT, ReplyT]):
 
 
 SUBMIT = Operation(
-    "submit", "Start a job", SubmitRequest, SubmitReply, status=202, errors=(400, 409, 500), idempotent=True
+    "submit", "Start a job", SubmitRequest, SubmitReply, status=202, errors=(400, 409, 429, 500), idempotent=True
 )
 STATUS = Operation(
     "status",

@@ -23,12 +23,22 @@ DEFAULT_LOOKBACK_MS = "DEFAULT_LOOKBACK_MS"
 KEY_PARAMETERS_PATH = "KEY_PARAMETERS_PATH"
 ALLOW_CANCEL = "ALLOW_CANCEL"
 CORS_ORIGINS = "CORS_ORIGINS"
+MAX_ITERATIONS = "MAX_ITERATIONS"
+MAX_RUNNING_JOBS = "MAX_RUNNING_JOBS"
 
 ONE_HOUR_MS = 3_600_000
 
 
 class SettingsError(RuntimeError):
     """The function was deployed without a variable that it needs, or with one that makes no sense."""
+
+
+def _limit(variables: Mapping[str, str], name: str) -> int | None:
+    """Read a limit; 0 and nothing stand for none."""
+    text = variables.get(name, "").strip() or "0"
+    if not (text.isascii() and text.isdigit()):
+        raise SettingsError(f"{name} must be a whole number, 0 for no limit, not {text!r}.")
+    return int(text) or None
 
 
 def _required(variables: Mapping[str, str], name: str) -> str:
@@ -50,12 +60,21 @@ class SubmitSettings:
         Where jobs leave their artifacts.
     key_parameters_path : str
         Path in Parameter Store below which a job's keys wait for its task.
+    log_group : str
+        The log group of the task, which gets the record of a job that is refused.
+    max_iterations : int or None
+        Most iterations that a specification may ask for.
+    max_running_jobs : int or None
+        Most jobs that run at a time.
     """
 
     state_machine_arn: str
     results_bucket: str
     results_prefix: str
     key_parameters_path: str
+    log_group: str
+    max_iterations: int | None
+    max_running_jobs: int | None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -65,6 +84,9 @@ class SubmitSettings:
             results_bucket=_required(variables, RESULTS_BUCKET),
             results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
             key_parameters_path=variables.get(KEY_PARAMETERS_PATH) or DEFAULT_KEY_PARAMETERS,
+            log_group=_required(variables, RUNNER_LOG_GROUP),
+            max_iterations=_limit(variables, MAX_ITERATIONS),
+            max_running_jobs=_limit(variables, MAX_RUNNING_JOBS),
         )
 
 

@@ -145,6 +145,7 @@ class Task:
             most_shards=settings.max_shards if may_spread else 1,
             threshold_seconds=settings.shard_threshold_seconds,
             task_cores=settings.shard_cores,
+            limits=settings.limits,
         )
 
     def _compute(self, keys: dict[str, str], progress: Progress) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from compose_runner import __version__
 from compose_runner.environments import DEFAULT_ENVIRONMENT
 from compose_runner.errors import MOST_SHARDS, AnalysisError
+from compose_runner.limits import NO_LIMITS, JobLimits
 from compose_runner.storage_keys import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class TaskSettings:
         Predicted time from which it is.
     shard_cores : int or None
         Cores of a task that computes a share; None where nobody said.
+    limits : JobLimits
+        What the deployment allows one job.
     report : bool
         Draw the figures; a test or an experiment may do without.
     """
@@ -91,6 +94,7 @@ class TaskSettings:
     max_shards: int = 1
     shard_threshold_seconds: float = math.inf
     shard_cores: int | None = None
+    limits: JobLimits = NO_LIMITS
     report: bool = True
 
     @property
@@ -123,6 +127,7 @@ class TaskSettings:
             deadline=_deadline(variables),
             task_size=variables.get("TASK_SIZE", ""),
             version=variables.get("COMPOSE_RUNNER_VERSION") or __version__,
+            limits=_limits(variables),
             report=variables.get("REPORT", "").strip().lower() not in _FALSE,
             **_sharing(variables),
         )
@@ -143,6 +148,15 @@ def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
         "shard_threshold_seconds": math.inf if threshold is None else float(threshold),
         "shard_cores": None if cpu is None else max(1, cpu // _CPU_UNITS),
     }
+
+
+def _limits(variables: Mapping[str, str]) -> JobLimits:
+    """What the deployment allows one job; 0 and nothing stand for no limit."""
+    core_hours = _count(variables, "MAX_PREDICTED_CORE_HOURS", least=0)
+    return JobLimits(
+        iterations=_count(variables, "MAX_ITERATIONS", least=0) or None,
+        core_hours=float(core_hours) if core_hours else None,
+    )
 
 
 def _required(variables: Mapping[str, str], name: str) -> str:

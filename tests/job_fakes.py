@@ -23,6 +23,7 @@ class ExecutionsInMemory:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses: EngineError | None = None
     appears_while_starting: Execution | None = None
+    cannot_count: EngineError | None = None
 
     def job_id(self, name: str) -> str:
         return f"id-of-{name}"
@@ -45,6 +46,11 @@ class ExecutionsInMemory:
 
     def find(self, job_id: str) -> Execution | None:
         return self.kept.get(self.name_of(job_id))
+
+    def running(self, most: int) -> int:
+        if self.cannot_count is not None:
+            raise self.cannot_count
+        return min(most, sum(execution.word == "RUNNING" for execution in self.kept.values()))
 
     def stop(self, job_id: str, reason: str) -> None:
         name = self.name_of(job_id)
@@ -106,9 +112,13 @@ class ArtifactsInMemory:
 class RecordsInMemory:
     """A log that gives so many records a page, and an empty page before each, as CloudWatch may."""
 
-    records: list[tuple[int, str]]
+    records: list[tuple[int, str]] = field(default_factory=list)
     page_size: int = 2
     asked: list[Window] = field(default_factory=list)
+    written: list[tuple[str, str]] = field(default_factory=list)
+
+    def write(self, artifact_prefix: str, text: str) -> None:
+        self.written.append((artifact_prefix, text))
 
     def page(self, artifact_prefix: str, window: Window) -> Page:
         self.asked.append(window)

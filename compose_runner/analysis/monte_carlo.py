@@ -21,6 +21,7 @@ from compose_runner.analysis.checkpoints import (
 )
 from compose_runner.analysis.engine.sessions import CHECKPOINT_SECONDS
 from compose_runner.errors import SpreadWanted
+from compose_runner.limits import NO_LIMITS, JobLimits
 from compose_runner.prediction import shards_for
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class MonteCarlo:
         Cores of a task that computes a shard, for the prediction; this machine's by default.
     checkpoint_seconds : float
         Least time between two checkpoints of one range.
+    limits : JobLimits
+        What a job may ask for; nothing is limited by default.
     """
 
     place: CheckpointPlace | None = None
@@ -66,6 +69,7 @@ class MonteCarlo:
     threshold_seconds: float = math.inf
     task_cores: int | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    limits: JobLimits = NO_LIMITS
 
     def inputs(self) -> Bundle | None:
         """Inputs that an earlier task of the job kept; None when they have to be fetched."""
@@ -100,7 +104,13 @@ class MonteCarlo:
             Whose code computes.
         n_cores : int
             Cores of this task.
+
+        Raises
+        ------
+        LimitExceededError
+            They are predicted to take longer than is allowed.
         """
+        self.limits.check_prediction(prediction, self.task_cores or n_cores)
         mark = fingerprint(inputs, seed, engine)
         if self.place is None:
             directory = CheckpointDirectory(result_dir / CHECKPOINTS)

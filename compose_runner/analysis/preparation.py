@@ -20,7 +20,7 @@ from compose_runner.specification import Specification, parse_specification
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
     from compose_runner.analysis.result_directory import ResultDirectory
@@ -84,8 +84,14 @@ def begin(
     progress.start(Stage.FETCH)
     with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
         importing_nimare = importing.submit(_computing_module)
-        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle)
-        specification = parse_specification(inputs.specification)
+
+        def checked(document: dict[str, Any]) -> Specification:
+            specification = parse_specification(document)
+            wishes.limits.check_iterations(specification)
+            return specification
+
+        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle, checked)
+        specification = checked(inputs.specification)
         return inputs, specification, importing_nimare.result()
 
 
@@ -130,13 +136,18 @@ def explaining(specification: Specification) -> Iterator[None]:
         raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
 
 
-def _inputs(meta_analysis_id: str | None, place: Environment, bundle: str | os.PathLike[str] | None) -> Bundle:
+def _inputs(
+    meta_analysis_id: str | None,
+    place: Environment,
+    bundle: str | os.PathLike[str] | None,
+    check: Callable[[dict[str, Any]], object],
+) -> Bundle:
     if bundle is not None:
         return load_bundle(bundle, meta_analysis_id)
     if meta_analysis_id is None:
         raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
     # checked as soon as it is here: a specification that cannot run costs no download of its studyset
-    return fetch_bundle(meta_analysis_id, place, check=parse_specification)
+    return fetch_bundle(meta_analysis_id, place, check=check)
 
 
 def _computing_module() -> Any:

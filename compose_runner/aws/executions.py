@@ -12,6 +12,7 @@ from compose_runner.jobs.ports import Execution
 from compose_runner.observability import tracing
 from compose_runner.storage_keys import is_artifact_prefix
 
+_LARGEST_PAGE = 1000
 _TAKEN = "A job with the provided artifact_prefix already exists."
 
 
@@ -86,6 +87,31 @@ class StepFunctionsExecutions:
             error=answer.get("error"),
             cause=answer.get("cause"),
         )
+
+    @tracing.in_subsegment("Step Functions ListExecutions", namespace="aws")
+    def running(self, most: int) -> int:
+        """Count running executions; see :class:`compose_runner.jobs.ports.Executions`.
+
+        The answer of ListExecutions is eventually consistent, and a page may hold less than it could.
+        """
+        engine = clients.client("stepfunctions")
+        found = 0
+        page: dict[str, Any] = {}
+        try:
+            while found < most:
+                answer = engine.list_executions(
+                    stateMachineArn=self.state_machine_arn,
+                    statusFilter="RUNNING",
+                    maxResults=min(most, _LARGEST_PAGE),
+                    **page,
+                )
+                found += len(answer["executions"])
+                if not answer.get("nextToken"):
+                    break
+                page = {"nextToken": answer["nextToken"]}
+        except clients.AwsError as error:
+            raise EngineError("The running jobs cannot be counted", clients.code_of(error)) from None
+        return min(found, most)
 
     @tracing.in_subsegment("Step Functions StopExecution", namespace="aws")
     def stop(self, job_id: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,15 @@ from compose_runner.aws import clients
 from compose_runner.jobs.errors import EngineError, RequestError
 from compose_runner.jobs.ports import Page, Window
 from compose_runner.log_events import ARTIFACT_PREFIX
-from compose_runner.observability import tracing
+from compose_runner.observability import logger, tracing
+
+# streams of jobs without a task; the template lets submit write to these and no others
+REFUSED_STREAMS = "refused/"
 
 
 @dataclass(frozen=True, slots=True)
 class CloudWatchRecords:
-    """Reads one log group.
+    """Reads one log group, and writes the record of a job that has no task.
 
     Parameters
     ----------
@@ -43,3 +47,21 @@ class CloudWatchRecords:
             records=[(event["timestamp"], event["message"]) for event in answer.get("events", ())],
             token=answer.get("nextToken"),
         )
+
+    @tracing.in_subsegment("CloudWatch Logs PutLogEvents", namespace="aws")
+    def write(self, artifact_prefix: str, text: str) -> None:
+        """Write the one record of a job without a task; see :class:`compose_runner.jobs.ports.Records`."""
+        stream = f"{REFUSED_STREAMS}{artifact_prefix}"
+        logs = clients.client("logs")
+        try:
+            # a stream can be made once, so that of several requests for the same job one writes
+            logs.create_log_stream(logGroupName=self.log_group, logStreamName=stream)
+            logs.put_log_events(
+                logGroupName=self.log_group,
+                logStreamName=stream,
+                logEvents=[{"timestamp": int(time.time() * 1000), "message": text}],
+            )
+        except clients.AwsError as error:
+            code = clients.code_of(error)
+            if code != "ResourceAlreadyExistsException":
+                logger.error("records.not_written", extra={"error": code})

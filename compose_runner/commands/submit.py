@@ -22,7 +22,8 @@ Examples:
   compose-runner submit ataCTPAt2LMw --follow
   compose-runner submit ataCTPAt2LMw --json | jq -r .job_id
 \b
-Without --follow the job's id is printed. Exit codes with --follow: 0 the job succeeded, 1 it failed.""",
+Without --follow the job's id is printed. Exit codes: 0 the job was taken, with --follow it
+succeeded; 1 it cannot run, or failed.""",
 )
 @click.argument("meta_analysis_id")
 @click.option(
@@ -59,7 +60,9 @@ def submit(
         job = client.submit(meta_analysis_id, **wanted)
         if not follow:
             print_json(job.document) if as_json else click.echo(job.job_id)
-            return True
+            if job.error:
+                click.secho(f"{job.artifact_prefix} failed: {job.error}", fg="red", err=True)
+            return not job.error
         if as_json:
             print_json({"type": "submit", **job.document})
             return following.follow_as_json(client.follow(job.job_id, job.artifact_prefix)).status == SUCCEEDED

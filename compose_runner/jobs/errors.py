@@ -9,7 +9,7 @@ from compose_runner.errors import ComposeRunnerError
 
 
 class RequestError(ComposeRunnerError, ValueError):
-    """The request is malformed, or asks for a job that cannot run."""
+    """The request is malformed."""
 
 
 class CancelForbiddenError(ComposeRunnerError):
@@ -32,6 +32,24 @@ class JobExistsError(ComposeRunnerError, ValueError):
     def __init__(self, artifact_prefix: str, reason: str) -> None:
         self.artifact_prefix = artifact_prefix
         super().__init__(reason)
+
+
+class TooManyJobsError(ComposeRunnerError):
+    """As many jobs run as the deployment allows.
+
+    Parameters
+    ----------
+    allowed : int
+        How many that is.
+    retry_seconds : int
+        When to ask again.
+    """
+
+    def __init__(self, allowed: int, retry_seconds: int) -> None:
+        self.allowed = allowed
+        self.retry_seconds = retry_seconds
+        jobs = "one job" if allowed == 1 else f"{allowed} jobs"
+        super().__init__(f"The service runs {jobs} at a time, and no more can start now. Submit again later.")
 
 
 class EngineError(ComposeRunnerError, RuntimeError):

@@ -56,6 +56,9 @@ class Executions(Protocol):
     def find(self, job_id: str) -> Execution | None:
         """Describe an execution, or None when there is none; raises :class:`EngineError`."""
 
+    def running(self, most: int) -> int:
+        """Count running executions, up to ``most``; raises :class:`EngineError`."""
+
     def stop(self, job_id: str, reason: str) -> None:
         """Stop a running execution; raises :class:`EngineError`."""
 
@@ -126,6 +129,9 @@ class Page:
 
 class Records(Protocol):
     """The task's log."""
+
+    def write(self, artifact_prefix: str, text: str) -> None:
+        """Write the one record of a job without a task; what another call has written stays. Never raises."""
 
     def page(self, artifact_prefix: str, window: Window) -> Page:
         """Read one page of a job's records; raises :class:`RequestError` for a stale token, or :class:`EngineError`."""

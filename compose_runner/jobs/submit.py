@@ -11,7 +11,14 @@ Decisions:
   while Compose was not reachable). The same request gets the first answer; another one with the same key, 409.
 * **A meta-analysis that Compose does not know is accepted**, as is every other one whose specification cannot be read:
   the real client shows a person nothing of a refusal, but shows the reason of a job that fails, and the task finds out
-  in its first second. Refused is only a specification that was read and cannot run.
+  in its first second.
+* **A specification that was read and cannot run, or asks for too much, becomes a job as well**, for the same reason.
+  Its execution is started with the refusal in its input and ends in its first state. The record of it is written here
+  and not by the state machine, which has no clock in the form that CloudWatch Logs wants; and after the start, so that
+  only the request that got the name writes, but before the answer, so that whoever learns the job's id finds it.
+* **Running jobs are counted before one is started, and a count that fails refuses.** Step Functions throttles
+  ListExecutions by the account, so that whoever asks often enough could otherwise switch the limit off. The count lags
+  a little, and requests at the same moment may exceed it by as many as the function serves at a time.
 """
 
 from __future__ import annotations
@@ -20,23 +27,35 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from compose_runner import log_events, observability
 from compose_runner.contract import SubmitReply, SubmitRequest
 from compose_runner.environments import environment_named
-from compose_runner.errors import DocumentError, ServiceUnavailableError, SpecificationError
-from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
+from compose_runner.errors import (
+    DocumentError,
+    LimitExceededError,
+    ServiceUnavailableError,
+    SpecificationError,
+)
+from compose_runner.jobs.errors import EngineError, JobExistsError, TooManyJobsError
+from compose_runner.limits import NO_LIMITS, JobLimits
 from compose_runner.observability import logger
 from compose_runner.specification import needs_large_task, parse_specification
 
 if TYPE_CHECKING:
-    from compose_runner.jobs.ports import Execution, Executions, Keys, Specifications
+    from compose_runner.jobs.ports import Execution, Executions, Keys, Records, Specifications
 
 STANDARD = "standard"
 LARGE = "large"
 _NAMES = uuid.UUID("6f1d5a3e-2f0b-5c0e-9d0a-8a4f6d1c7b52")  # any fixed namespace: names made in it meet no others
 _TAKEN = "A job with the provided artifact_prefix already exists."
+SPECIFICATION_REFUSED = "SpecificationRefused"
+LIMIT_EXCEEDED = "LimitExceeded"
+# the shortest jobs take about as long
+RETRY_SECONDS = 60
+_MAX_CHARACTERS = 2000
 _OTHER_REQUEST = "The Idempotency-Key was already used for a different request."
 
 
@@ -46,17 +65,24 @@ class Submission:
 
     Parameters
     ----------
-    executions, keys, specifications : ports
-        The engine, the store of keys, and Compose.
+    executions, keys, specifications, records : ports
+        The engine, the store of keys, Compose, and the task's log.
     results_bucket, results_prefix : str
         Where the task leaves artifacts.
+    limits : JobLimits
+        What a specification may ask for, as far as it tells by itself.
+    max_running_jobs : int or None
+        Most jobs that run at a time; None for no limit.
     """
 
     executions: Executions
     keys: Keys
     specifications: Specifications
+    records: Records
     results_bucket: str
     results_prefix: str
+    limits: JobLimits = NO_LIMITS
+    max_running_jobs: int | None = None
 
     def submit(self, request: SubmitRequest, idempotency_key: str | None = None) -> SubmitReply:
         """Start the job, or find the one that the same request started before.
@@ -70,12 +96,12 @@ class Submission:
 
         Raises
         ------
-        RequestError
-            The specification cannot run.
         JobExistsError
             The name or the idempotency key is taken by another job.
+        TooManyJobsError
+            As many jobs run as are allowed.
         EngineError
-            The execution cannot be started.
+            The execution cannot be started, or the running ones cannot be counted.
         """
         name = request.artifact_prefix or _name_for(idempotency_key)
         observability.follow_job(name)
@@ -85,11 +111,13 @@ class Submission:
             if execution is not None:
                 return self._repeated(execution, document, idempotency_key)
 
-        try:
-            document["task_size"] = self._task_size(request.meta_analysis_id, document["environment"])
-        except RequestError:
-            observability.measure({observability.JOBS_REFUSED: 1}, environment=document["environment"])
-            raise
+        specification = self._specification(request.meta_analysis_id, document["environment"])
+        refused = self._refusal(specification)
+        if refused is not None:
+            document["refused"] = refused
+        else:
+            document["task_size"] = _size_of(specification)
+            self._check_running(document)
         try:
             job_id = self._start(request, name, document)
         except JobExistsError:
@@ -98,19 +126,13 @@ class Submission:
                 raise
             return self._repeated(execution, document, idempotency_key)
         except EngineError as error:
-            logger.error(log_events.FAILED_TO_QUEUE, extra={"error": str(error)})
-            observability.measure({observability.JOBS_FAILED_TO_QUEUE: 1}, environment=document["environment"])
+            self._failed_to_queue(error, document)
             raise
-        logger.info(
-            log_events.QUEUED,
-            extra={"job_id": job_id, "meta_analysis_id": request.meta_analysis_id, "task_size": document["task_size"]},
-        )
-        observability.measure(
-            {observability.JOBS_SUBMITTED: 1},
-            environment=document["environment"],
-            task_size=document["task_size"],
-        )
-        return _reply(job_id, name)
+        if refused is not None:
+            self._tell_refused(job_id, document)
+        else:
+            self._tell_queued(job_id, document)
+        return _reply(job_id, name, document)
 
     def _input(self, request: SubmitRequest, name: str) -> dict[str, Any]:
         """Everything that the execution is told; never a key, because many may read an execution's history."""
@@ -131,7 +153,8 @@ class Submission:
             for key, secret in (("nsc_key", request.nsc_key), ("nv_key", request.nv_key))
             if secret is not None
         }
-        if not keys:
+        # a job that is refused has no task that would read and delete them
+        if not keys or "refused" in document:
             return self.executions.start(name, document)
         self.keys.keep(name, keys)
         try:
@@ -146,17 +169,72 @@ class Submission:
         logger.warning(log_events.DUPLICATE, extra={"job_id": execution.job_id, "answered_again": same})
         observability.measure({observability.JOBS_DUPLICATE: 1}, environment=document["environment"])
         if same:
-            return _reply(execution.job_id, execution.name)
+            return _reply(execution.job_id, execution.name, _object_in(execution.input))
         raise JobExistsError(execution.name, _OTHER_REQUEST if idempotency_key else _TAKEN)
 
-    def _task_size(self, meta_analysis_id: str, environment: str) -> str:
-        """Read the specification, refuse what cannot run, and choose the size of what can."""
-        specification = self._specification(meta_analysis_id, environment)
-        size, reason = STANDARD, "specification_unavailable"
-        if isinstance(specification, dict):
-            size, reason = _checked_size(specification)
-        logger.info(log_events.TASK_SIZE_SELECTED, extra={"task_size": size, "reason": reason})
-        return size
+    def _refusal(self, specification: Any) -> dict[str, str] | None:
+        """Say why a specification that was read is not run; None for one that may run, or that could not be read."""
+        if not isinstance(specification, dict):
+            return None
+        try:
+            self.limits.check_iterations(parse_specification(specification))
+        except SpecificationError as error:
+            cause = f"The specification of the meta-analysis cannot run: {error}"
+            return {"error": SPECIFICATION_REFUSED, "cause": cause[:_MAX_CHARACTERS]}
+        except LimitExceededError as error:
+            return {"error": LIMIT_EXCEEDED, "cause": str(error)[:_MAX_CHARACTERS]}
+        except Exception:
+            # a document of a shape that nobody foresaw: the check must never refuse what NiMARE would accept
+            logger.exception("compose.specification_unchecked")
+        return None
+
+    def _check_running(self, document: dict[str, Any]) -> None:
+        """Raise :class:`TooManyJobsError` when no more jobs may run."""
+        if self.max_running_jobs is None:
+            return
+        try:
+            running = self.executions.running(self.max_running_jobs)
+        except EngineError as error:
+            if "throttl" not in error.code.lower():
+                self._failed_to_queue(error, document)
+                raise
+            logger.warning("jobs.not_counted", extra={"error": str(error)})
+            running = self.max_running_jobs
+        if running >= self.max_running_jobs:
+            observability.measure({observability.JOBS_OVER_LIMIT: 1}, environment=document["environment"])
+            raise TooManyJobsError(self.max_running_jobs, RETRY_SECONDS)
+
+    def _failed_to_queue(self, error: EngineError, document: dict[str, Any]) -> None:
+        logger.error(log_events.FAILED_TO_QUEUE, extra={"error": str(error)})
+        observability.measure({observability.JOBS_FAILED_TO_QUEUE: 1}, environment=document["environment"])
+
+    def _tell_queued(self, job_id: str, document: dict[str, Any]) -> None:
+        told = {name: document[name] for name in ("meta_analysis_id", "task_size")}
+        logger.info(log_events.QUEUED, extra={"job_id": job_id, **told})
+        observability.measure(
+            {observability.JOBS_SUBMITTED: 1}, environment=document["environment"], task_size=document["task_size"]
+        )
+
+    def _tell_refused(self, job_id: str, document: dict[str, Any]) -> None:
+        """Leave the one record that the job's log will have, in the form of the task's own."""
+        refused = document["refused"]
+        meta_analysis_id = document["meta_analysis_id"]
+        record = {
+            "level": "ERROR",
+            "message": log_events.FAILED,
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "service": observability.logger.service,
+            log_events.ARTIFACT_PREFIX: document["artifact_prefix"],
+            "meta_analysis_id": meta_analysis_id,
+            "error": refused["cause"],
+            "error_name": refused["error"],
+        }
+        self.records.write(document["artifact_prefix"], json.dumps(record))
+        logger.warning(
+            log_events.REFUSED,
+            extra={"job_id": job_id, "meta_analysis_id": meta_analysis_id, "error": refused["cause"]},
+        )
+        observability.measure({observability.JOBS_REFUSED: 1}, environment=document["environment"])
 
     def _specification(self, meta_analysis_id: str, environment: str) -> Any:
         started = time.monotonic()
@@ -172,34 +250,41 @@ class Submission:
         return document.get("specification") if isinstance(document, dict) else None
 
 
-def _checked_size(specification: dict[str, Any]) -> tuple[str, str]:
-    """Choose the size of a specification that can run; raises :class:`RequestError` with the reason for another."""
-    try:
-        parse_specification(specification)
-    except SpecificationError as error:
-        raise RequestError(f"The specification of the meta-analysis cannot run: {error}") from error
-    except Exception:
-        # a document of a shape that nobody foresaw: the check must never refuse what NiMARE would accept
-        logger.exception("compose.specification_unchecked")
-    try:
-        large = needs_large_task(specification)
-    except Exception:
-        logger.exception("compose.specification_unchecked")
-        large = False
-    return (LARGE, "montecarlo_fwe") if large else (STANDARD, "no_montecarlo_fwe")
+def _size_of(specification: Any) -> str:
+    """Choose the size of the task, and log why."""
+    size, reason = STANDARD, "specification_unavailable"
+    if isinstance(specification, dict):
+        reason = "no_montecarlo_fwe"
+        try:
+            if needs_large_task(specification):
+                size, reason = LARGE, "montecarlo_fwe"
+        except Exception:
+            logger.exception("compose.specification_unchecked")
+    logger.info(log_events.TASK_SIZE_SELECTED, extra={"task_size": size, "reason": reason})
+    return size
 
 
 def _name_for(idempotency_key: str | None) -> str:
     return str(uuid.uuid5(_NAMES, idempotency_key) if idempotency_key else uuid.uuid4())
 
 
-def _reply(job_id: str, name: str) -> SubmitReply:
-    return SubmitReply(job_id=job_id, artifact_prefix=name, status="SUBMITTED", status_url=f"/jobs/{job_id}")
+def _reply(job_id: str, name: str, document: dict[str, Any]) -> SubmitReply:
+    refused = document.get("refused")
+    # a field that is not set is not part of the answer
+    told = {"error": refused["cause"]} if isinstance(refused, dict) else {}
+    return SubmitReply(job_id=job_id, artifact_prefix=name, status="SUBMITTED", status_url=f"/jobs/{job_id}", **told)
+
+
+def _object_in(text: str | None) -> dict[str, Any]:
+    try:
+        document = json.loads(text or "")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _same_job(first_input: str | None, document: dict[str, Any]) -> bool:
-    try:
-        first = json.loads(first_input or "")
-    except ValueError:
-        return False
-    return isinstance(first, dict) and {**first, "task_size": ""} == {**document, "task_size": ""}
+    """Whether both ask for the same; what was found out of Compose at the time is no part of it."""
+    first = _object_in(first_input)
+    found = {"task_size": "", "refused": None}
+    return bool(first) and {**first, **found} == {**document, **found}

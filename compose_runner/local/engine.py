@@ -353,8 +353,7 @@ class EmbeddedAws:
                 return
             now = int(time.time() * 1000)
             backend.put_log_events(group, stream, [{"timestamp": now, "message": line}])
-            if self._keeper is not None:
-                self._keeper.keep_line(group, now, line)
+            self.keep_line(group, now, line)
             if self._on_line is not None:
                 self._on_line(group, line)
 
@@ -433,6 +432,11 @@ class EmbeddedAws:
         """Record that an execution began or ended."""
         if self._keeper is not None:
             self._keeper.keep_execution(execution)
+
+    def keep_line(self, group: str, timestamp: int, line: str) -> None:
+        """Keep a log record."""
+        if self._keeper is not None:
+            self._keeper.keep_line(group, timestamp, line)
 
     def keep_in(self, keeper: Keeper) -> int:
         """Tell this AWS what an archive holds, and keep everything there from now on; returns the number of jobs.

@@ -6,6 +6,7 @@ away in turn and fails as soon as a newer moto behaves well without it; then the
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import re
@@ -25,7 +26,9 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs import models as ecs_models
+from moto.logs.responses import LogsResponse
 from moto.logs.utils import EventMessageFilter
+from moto.s3.exceptions import S3ClientError
 from moto.s3.models import S3Backend
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
@@ -88,6 +91,9 @@ class Host(Protocol):
 
     def keep_execution(self, execution: Any) -> None:
         """Take note that an execution began or ended."""
+
+    def keep_line(self, group: str, timestamp: int, line: str) -> None:
+        """Take note of a log record."""
 
 
 _host: Host | None = None
@@ -430,15 +436,36 @@ _original_filter_matches = EventMessageFilter.matches
 _JSON_EQUALITY = re.compile(r'^\{\s*\$\.(\w+)\s*=\s*"([^"]*)"\s*\}$')
 
 
+class DiskFullError(S3ClientError):  # type: ignore[misc]
+    """The disk that keeps objects is full; S3 itself knows no such error."""
+
+    code = "DiskFull"
+
+
 def _put_object(self: Any, *arguments: Any, **named: Any) -> Any:
     key = _original_put_object(self, *arguments, **named)
-    host().keep_object(key)
+    try:
+        host().keep_object(key)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(f"The disk that keeps the service's data is full: {error.strerror}") from error
     return key
 
 
 def _delete_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
     answer = _original_delete_object(self, bucket_name, key_name, *arguments, **named)
     host().forget_object(bucket_name, key_name)
+    return answer
+
+
+_original_put_log_events = LogsResponse.put_log_events
+
+
+def _put_log_events(self: Any) -> Any:
+    answer = _original_put_log_events(self)
+    for event in self._get_param("logEvents"):
+        host().keep_line(self._get_param("logGroupName"), int(event["timestamp"]), event["message"])
     return answer
 
 
@@ -627,6 +654,13 @@ PATCHES = (
         "Objects live in memory and are gone when the process ends; the host keeps them as files.",
         S3Backend,
         {"put_object": _put_object, "delete_object": _delete_object},
+    ),
+    Patch(
+        "log records as lines",
+        "Log records live in memory and are gone when the process ends; the host keeps those that come over HTTP as it "
+        "keeps its own tasks'.",
+        LogsResponse,
+        {"put_log_events": _put_log_events},
     ),
     Patch(
         "JSON filter patterns",

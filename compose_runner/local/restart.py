@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,11 @@ from compose_runner.local.archive import FileBuffer, content_type_of
 from compose_runner.log_events import ARTIFACT_PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from compose_runner.local.archive import Archive
+
+log = logging.getLogger("compose_runner.serve")
 
 _RESTORED_STREAM = "kept"
 
@@ -40,6 +45,7 @@ class Keeper:
         self.bucket = bucket
         self.results_prefix = results_prefix
         self.state_machine_arn = state_machine_arn
+        self._told: set[int | None] = set()
 
     # -- keeping -------------------------------------------------------------------------------------------------
 
@@ -78,7 +84,8 @@ class Keeper:
         if execution.state_machine_arn != self.state_machine_arn:
             return
         output = execution.output
-        self.archive.record_job(
+        self._record(
+            self.archive.record_job,
             {
                 "name": execution.name,
                 "status": execution.status,
@@ -88,7 +95,7 @@ class Keeper:
                 "output": output if output is None or isinstance(output, str) else json.dumps(output),
                 "error": execution.error,
                 "cause": execution.cause,
-            }
+            },
         )
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
@@ -98,7 +105,16 @@ class Keeper:
         except ValueError:
             return
         if isinstance(record, dict) and isinstance(record.get(ARTIFACT_PREFIX), str):
-            self.archive.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
+            self._record(self.archive.record_line, record[ARTIFACT_PREFIX], group, timestamp, line)
+
+    def _record(self, record: Callable[..., None], *fields: Any) -> None:
+        """Record what the running service knows anyway; a disk that takes no more is told once, and stops nothing."""
+        try:
+            record(*fields)
+        except OSError as error:
+            if error.errno not in self._told:
+                self._told.add(error.errno)
+                log.error("Jobs and logs cannot be kept for the next start: %s", error)
 
     # -- telling -------------------------------------------------------------------------------------------------
 

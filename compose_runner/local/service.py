@@ -37,9 +37,12 @@ TASK_COMMAND = "COMPOSE_RUNNER_TASK_COMMAND"
 # how long tasks may take to save what they have when the service stops
 STOP_SECONDS = 30.0
 # what differs from a deployment: jobs may be cancelled, since the service belongs to whoever started it; there is no
-# image; and nothing is gained by long waits between attempts
+# image; nothing is gained by long waits between attempts; nobody pays by the hour, and jobs wait for one another
 PARAMETERS = {
     "AllowCancel": "true",
+    "MaxIterations": "10000000",
+    "MaxPredictedCoreHours": "1000",
+    "MaxRunningJobs": "0",
     "RetrySeconds": "2",
     "TaskImage": f"embedded@sha256:{'0' * 64}",
 }

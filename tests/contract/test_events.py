@@ -22,6 +22,7 @@ STATUS = {
     "submit-accepted-by-query": 202,
     "submit-accepted-unknown-meta-analysis": 202,
     "submit-accepted-with-keys": 202,
+    "submit-impossible-specification": 202,
     "submit-idempotent": 202,
     "submit-preflight": 204,
     "submit-wrong-method": 405,
@@ -29,7 +30,7 @@ STATUS = {
     "status-unknown": 404,
     "status-cancel": 403,
 }
-WORDS = {"missing": 400, "malformed": 400, "wrong": 400, "not": 400, "impossible": 400, "other": 400}
+WORDS = {"missing": 400, "malformed": 400, "wrong": 400, "not": 400, "other": 400}
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 
 
@@ -119,13 +120,58 @@ def test_a_monte_carlo_correction_gets_the_large_task(aws: embedded.EmbeddedAws)
     assert aws.inputs()[answer["artifact_prefix"]]["task_size"] == "large"
 
 
-def test_an_impossible_specification_is_refused_with_what_is_wrong(aws: embedded.EmbeddedAws) -> None:
-    before = set(aws.inputs())
+def test_an_impossible_specification_is_a_job_that_fails_at_once_and_says_why(aws: embedded.EmbeddedAws) -> None:
+    body = body_of(answer_to("submit-impossible-specification"))
+
+    name = body["artifact_prefix"]
+    assert body["status"] == "SUBMITTED"
+    assert "NoSuchEstimator" in body["error"]
+    assert aws.inputs()[name]["refused"] == {"error": "SpecificationRefused", "cause": body["error"]}
+    logs = answer_to("logs-direct", {"artifact_prefix": name})
+    (record,) = [json.loads(entry["message"]) for entry in logs["events"]]
+    assert (record["message"], record["error"]) == ("workflow.failed", body["error"])
+
+
+def test_a_log_that_takes_no_record_changes_nothing_of_a_refused_job(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+) -> None:
+    monkeypatch.setenv("RUNNER_LOG_GROUP", "/no/such/group")
 
     answer = answer_to("submit-impossible-specification")
 
-    assert "NoSuchEstimator" in body_of(answer)["error"]
+    assert answer["statusCode"] == 202
+    assert body_of(answer)["artifact_prefix"] in aws.inputs()
+
+
+def test_more_iterations_than_the_deployment_allows_are_a_job_that_fails_at_once(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+) -> None:
+    monkeypatch.setenv("MAX_ITERATIONS", "99")
+
+    answer = answer_to("submit-direct", {"meta_analysis_id": "large0000001"})
+
+    assert answer["error"].startswith("FWECorrector asks for 100 iterations (n_iters); this service allows 99.")
+    assert aws.inputs()[answer["artifact_prefix"]]["refused"]["error"] == "LimitExceeded"
+
+
+def test_further_jobs_are_turned_away_while_as_many_run_as_may(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+) -> None:
+    before = set(aws.inputs())
+    monkeypatch.setenv("MAX_RUNNING_JOBS", "1")  # sample-running is one
+
+    answer = answer_to("submit-accepted-with-keys")
+
+    assert answer["statusCode"] == 429
+    assert int(answer["headers"]["Retry-After"]) > 0
+    assert body_of(answer) == {
+        "status": "FAILED",
+        "error": "The service runs one job at a time, and no more can start now. Submit again later.",
+    }
     assert set(aws.inputs()) == before
+    assert aws.parameters() == {}
+    monkeypatch.setenv("MAX_RUNNING_JOBS", "1000")
+    assert answer_to("submit-accepted-with-keys")["statusCode"] == 202
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ def seen(
                 break
     observability.logger.setLevel("INFO")
     texts += [lines.getvalue(), caplog.text, *capfd.readouterr(), json.dumps(aws.inputs())]
+    texts.append(json.dumps(aws.client("logs").filter_log_events(logGroupName=embedded.LOG_GROUP)["events"]))
     for text in texts:
         assert MARK not in text
     assert any('"trace_id"' in text for text in texts)
@@ -128,6 +129,11 @@ def test_a_parameter_store_that_repeats_the_value_in_its_error_is_not_quoted(
 
     assert send(JOB, seen) == 500
     assert "job-with-keys" not in aws.inputs()
+
+
+def test_keys_of_a_job_that_cannot_run_are_not_kept(aws: embedded.EmbeddedAws, seen: list[str]) -> None:
+    assert send(BODIES["impossible specification"], seen) == 202
+    assert aws.parameters() == {}
 
 
 def test_a_taken_name_leaves_the_keys_of_the_job_that_has_it(aws: embedded.EmbeddedAws, seen: list[str]) -> None:

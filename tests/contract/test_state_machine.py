@@ -69,7 +69,15 @@ class Machine:
                     retrier.update(IntervalSeconds=1, BackoffRate=1, MaxAttempts=1)
         return json.dumps(document)
 
-    def start(self, *, codes: str = "0", size: str = "standard", behaviour: str = "false", **changed: str) -> str:
+    def start(
+        self,
+        *,
+        codes: str = "0",
+        size: str = "standard",
+        behaviour: str = "false",
+        refused: dict[str, str] | None = None,
+        **changed: str,
+    ) -> str:
         """Start one job and return its execution's ARN."""
         states = self.aws.client("stepfunctions")
         machine = states.create_state_machine(
@@ -85,13 +93,14 @@ class Machine:
             "n_cores": codes,
             "task_size": size,
             "results": {"bucket": "results-bucket", "prefix": "compose-runner/results"},
+            **({"refused": refused} if refused else {}),
         }
         started: dict[str, str] = states.start_execution(
             stateMachineArn=machine["stateMachineArn"], name=self.job, input=json.dumps(job)
         )
         return started["executionArn"]
 
-    def run(self, **job: str) -> dict[str, Any]:
+    def run(self, **job: Any) -> dict[str, Any]:
         """Run one job to its end and describe the execution."""
         return self.aws.wait_for(self.start(**job))
 
@@ -169,7 +178,7 @@ def machine(embedded: tuple[EmbeddedAws, dict[str, str]]) -> Machine:
 
 
 def test_substitutions_are_quoted_so_that_the_file_is_json_before_they_are_made() -> None:
-    assert json.loads(DEFINITION)["StartAt"] == "Settings"
+    assert json.loads(DEFINITION)["StartAt"] == "IsRefused"
 
 
 def test_every_path_that_does_not_succeed_ends_in_fail() -> None:
@@ -218,6 +227,20 @@ def test_the_task_gets_the_environment_that_the_contract_names(machine: Machine)
         "ATTEMPT": "1",
     }.items() <= environment.items()
     assert datetime.fromisoformat(environment["JOB_STARTED"].strip('"')).tzinfo is not None
+
+
+def test_a_job_that_submit_refused_ends_at_once_with_its_sentence(machine: Machine) -> None:
+    # before the budget, which cannot be read, and without a task
+    machine.remove_budget()
+    sentence = "The specification of the meta-analysis cannot run: no estimator 'Nonsense' ({\"odd\"}, {}, $.x)."
+
+    execution = machine.start(refused={"error": "SpecificationRefused", "cause": sentence})
+    described = machine.aws.wait_for(execution)
+
+    assert (described["status"], described["error"]) == ("FAILED", "SpecificationRefused")
+    assert described["cause"] == sentence
+    assert machine.entered(execution) == ["IsRefused", "Refused"]
+    assert machine.launched() == []
 
 
 def test_a_spent_budget_stops_a_job_before_anything_is_launched(machine: Machine) -> None:

@@ -12,6 +12,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from compose_runner import observability, settings
+from compose_runner.aws.records import REFUSED_STREAMS
 from compose_runner.storage_keys import DEFAULT_RESULTS_PREFIX
 
 REPOSITORY = Path(__file__).parents[2]
@@ -37,7 +38,15 @@ ROLES = {
 
 # which calls each part makes; the tests below hold this table against the code on one side and the roles on the other
 CALLS = {
-    "submit": {"start_execution", "describe_execution", "put_parameter", "delete_parameters"},
+    "submit": {
+        "start_execution",
+        "describe_execution",
+        "list_executions",
+        "put_parameter",
+        "delete_parameters",
+        "create_log_stream",
+        "put_log_events",
+    },
     "status": {"describe_execution", "stop_execution", "get_object", "delete_parameters"},
     "logs": {"filter_log_events"},
     "results": {"list_objects_v2", "generate_presigned_url"},
@@ -57,7 +66,10 @@ CALLS = {
 ACTIONS: dict[str, set[str]] = {
     "start_execution": {"states:StartExecution"},
     "describe_execution": {"states:DescribeExecution"},
+    "list_executions": {"states:ListExecutions"},
     "stop_execution": {"states:StopExecution"},
+    "create_log_stream": {"logs:CreateLogStream"},
+    "put_log_events": {"logs:PutLogEvents"},
     "put_parameter": {"ssm:PutParameter"},
     "get_parameters": {"ssm:GetParameters"},
     "delete_parameters": {"ssm:DeleteParameters"},
@@ -149,7 +161,7 @@ def calls_in(*paths: Path) -> set[str]:
             else:
                 # a call of a client that the table does not know at all
                 client = re.fullmatch(
-                    r"clients\.client\(clients\.\w+\)|engine|self\._(s3|ssm)", ast.unparse(node.func.value)
+                    r"clients\.client\(clients\.\w+\)|engine|logs|self\._(s3|ssm)", ast.unparse(node.func.value)
                 )
                 assert client is None, f"{path.name} calls {node.func.attr}, which has no entry in ACTIONS"
     return made
@@ -343,6 +355,45 @@ def test_only_a_deployment_that_lets_clients_stop_jobs_may_stop_them_and_delete_
         if "Fn::If" in statement
     }
     assert conditional == {"states:StopExecution": "MayCancel", "ssm:DeleteParameters": "MayCancel"}
+
+
+def test_submit_writes_the_records_of_jobs_without_a_task_and_no_tasks_own() -> None:
+    streams = [
+        statement["Resource"]["Fn::Sub"]
+        for statement in statements("SubmitRole")
+        if "logs:PutLogEvents" in listed(statement["Action"]) and "Fn::Sub" in statement["Resource"]
+    ]
+    group = RESOURCES["TaskLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    prefixes = {
+        RESOURCES[f"{size}TaskDefinition"]["Properties"]["ContainerDefinitions"][0]["LogConfiguration"]["Options"][
+            "awslogs-stream-prefix"
+        ]
+        for size in ("Standard", "Large")
+    }
+    assert [stream.partition(":log-group:")[2] for stream in streams] == [f"{group}:log-stream:{REFUSED_STREAMS}*"]
+    assert REFUSED_STREAMS.rstrip("/") not in prefixes
+
+
+def test_limits_reach_the_parts_that_hold_them() -> None:
+    def told(variables: Any) -> dict[str, Any]:
+        pairs = variables.items() if isinstance(variables, dict) else ((one["Name"], one["Value"]) for one in variables)
+        return {name: value["Ref"] for name, value in pairs if name.startswith("MAX_")}
+
+    submit = RESOURCES["ComposeRunnerSubmit"]["Properties"]["Environment"]["Variables"]
+    assert told(submit) == {"MAX_ITERATIONS": "MaxIterations", "MAX_RUNNING_JOBS": "MaxRunningJobs"}
+    for size in ("Standard", "Large"):
+        (container,) = RESOURCES[f"{size}TaskDefinition"]["Properties"]["ContainerDefinitions"]
+        assert told(container["Environment"]) == {
+            "MAX_SHARDS": "MaxShards",
+            "MAX_ITERATIONS": "MaxIterations",
+            "MAX_PREDICTED_CORE_HOURS": "MaxPredictedCoreHours",
+        }
+
+
+@pytest.mark.parametrize("name", ["MaxRunningJobs", "MaxIterations", "MaxPredictedCoreHours"])
+def test_a_deployment_is_limited_unless_somebody_decides_otherwise(name: str) -> None:
+    assert PARAMETERS[name]["Default"] > 0
+    assert PARAMETERS[name]["MinValue"] == 0
 
 
 def test_roles_can_be_assumed_by_their_service_alone() -> None:

@@ -136,18 +136,6 @@ def test_compose_can_read_in_the_log_why_a_job_failed(service: RunningService) -
     assert last.messages.count("workflow.start") == 1
 
 
-def test_an_impossible_specification_is_refused_with_its_reason(
-    service: RunningService, compose: ComposeStandIn
-) -> None:
-    specification = {**synthetic.specification(), "estimator": {"type": "Nonsense", "args": {}}}
-    compose.put("meta-analyses/impossible", {"id": "impossible", "specification": specification})
-
-    answer = service.post("submit", meta_analysis_id="impossible")
-
-    assert answer.status == 400
-    assert "Nonsense" in answer.document["error"]
-
-
 def test_a_full_disk_ends_the_job_once_with_a_sentence(service: RunningService, small_disk: Path | None) -> None:
     if small_disk is None:
         pytest.skip("only root can mount a disk that is full in a moment")

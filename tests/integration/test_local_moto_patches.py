@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -319,6 +321,9 @@ class Keeper:
     def keep_execution(self, execution: Any) -> None:
         self.told.append(f"execution {execution.status}")
 
+    def keep_line(self, group: str, timestamp: int, line: str) -> None:
+        self.told.append(f"line {line} of {group} at {timestamp}")
+
 
 @pytest.fixture
 def keeper(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Keeper:
@@ -351,6 +356,34 @@ def test_nobody_is_told_of_executions_that_begin(bench: Bench, keeper: Keeper) -
         bench.aws.wait_for(arn)
 
 
+def test_nobody_is_told_of_log_records(bench: Bench, keeper: Keeper) -> None:
+    logs = bench.aws.client("logs")
+    logs.create_log_group(logGroupName="/group")
+    logs.create_log_stream(logGroupName="/group", logStreamName="stream")
+    now = int(time.time() * 1000)
+    record = {"logGroupName": "/group", "logStreamName": "stream", "logEvents": [{"timestamp": now, "message": "text"}]}
+    logs.put_log_events(**record)
+    assert keeper.told == [f"line text of /group at {now}"]
+    with moto_patches.without("log records as lines"):
+        logs.put_log_events(**record)
+    assert len(keeper.told) == 1
+
+
+def test_an_object_that_the_disk_has_no_room_for_is_an_untold_failure(
+    bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(key: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keeper, "keep_object", full)
+    s3 = bench.aws.client("s3")
+    s3.create_bucket(Bucket="full-bucket")
+    with pytest.raises(ClientError, match="disk that keeps the service's data is full") as refused:
+        s3.put_object(Bucket="full-bucket", Key="key", Body=b"")
+    assert refused.value.response["Error"]["Code"] == "DiskFull"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500  # nobody repeats it
+
+
 # which patches each test above takes away
 TESTED = {
     test_a_task_cannot_be_launched: ["parameter case", "response case"],
@@ -374,5 +407,6 @@ TESTED = {
     test_a_definition_is_parsed_for_every_execution: ["parsed once"],
     test_a_path_is_parsed_at_every_use: ["paths parsed once"],
     test_nobody_is_told_of_objects: ["objects as files"],
+    test_nobody_is_told_of_log_records: ["log records as lines"],
     test_nobody_is_told_of_executions_that_begin: ["beginnings of executions"],
 }

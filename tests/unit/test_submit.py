@@ -10,11 +10,18 @@ import pytest
 from compose_runner.contract import SubmitRequest
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
 from compose_runner.jobs import submit as submit_module
-from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
+from compose_runner.jobs.errors import EngineError, JobExistsError, TooManyJobsError
 from compose_runner.jobs.ports import Execution
 from compose_runner.jobs.submit import Submission
+from compose_runner.limits import JobLimits
 from tests.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
-from tests.job_fakes import STARTED, ExecutionsInMemory, KeysInMemory, SpecificationsInMemory
+from tests.job_fakes import (
+    STARTED,
+    ExecutionsInMemory,
+    KeysInMemory,
+    RecordsInMemory,
+    SpecificationsInMemory,
+)
 
 JOB = {"meta_analysis_id": "abc"}
 
@@ -22,11 +29,14 @@ JOB = {"meta_analysis_id": "abc"}
 class Service:
     """A submission whose ports a test can look into."""
 
-    def __init__(self, answer: Any = None) -> None:
+    def __init__(self, answer: Any = None, **limits: Any) -> None:
         self.executions = ExecutionsInMemory()
         self.keys = KeysInMemory()
         self.compose = SpecificationsInMemory(answer)
-        self._submission = Submission(self.executions, self.keys, self.compose, "bucket", "results")
+        self.records = RecordsInMemory()
+        self._submission = Submission(
+            self.executions, self.keys, self.compose, self.records, "bucket", "results", **limits
+        )
 
     def submit(self, key: str | None = None, **fields: Any) -> Any:
         reply = self._submission.submit(SubmitRequest.model_validate({**JOB, **fields}), key)
@@ -64,12 +74,122 @@ def test_the_specification_chooses_the_size_and_whatever_cannot_be_read_is_stand
     assert service.only_document["task_size"] == size
 
 
-def test_a_specification_that_cannot_run_is_refused_and_nothing_is_started() -> None:
-    service = Service({"specification": IMPOSSIBLE_SPECIFICATION})
+IMPOSSIBLE = {"specification": IMPOSSIBLE_SPECIFICATION}
+IN_EXCESS = {
+    "specification": {
+        **LARGE_SPECIFICATION,
+        "corrector": {"type": "FWECorrector", "args": {"method": "montecarlo", "n_iters": 10**30}},
+    }
+}
 
-    with pytest.raises(RequestError, match="NoSuchEstimator"):
+
+@pytest.mark.parametrize(
+    ("answer", "name", "text"),
+    [
+        (IMPOSSIBLE, "SpecificationRefused", "NoSuchEstimator"),
+        (IN_EXCESS, "LimitExceeded", "this service allows 5,000"),
+    ],
+    ids=["cannot-run", "too-much"],
+)
+def test_what_cannot_run_is_a_job_that_carries_why_and_keeps_no_key(answer: Any, name: str, text: str) -> None:
+    service = Service(answer, limits=JobLimits(5000))
+
+    reply = service.submit(nsc_key="key")
+
+    assert (reply.status, reply.job_id) == ("SUBMITTED", f"id-of-{reply.artifact_prefix}")
+    refused = service.only_document["refused"]
+    assert (refused["error"], refused["cause"]) == (name, reply.error)
+    assert text in reply.error
+    assert service.keys.kept == {}
+
+
+def test_what_cannot_run_leaves_one_record_in_the_form_of_the_tasks() -> None:
+    service = Service(IMPOSSIBLE)
+
+    reply = service.submit(nsc_key="secret")
+
+    ((job, text),) = service.records.written
+    record = json.loads(text)
+    assert job == record["artifact_prefix"] == reply.artifact_prefix
+    assert (record["message"], record["error"], record["level"]) == ("workflow.failed", reply.error, "ERROR")
+    assert "secret" not in text
+
+
+def test_a_repetition_of_what_cannot_run_gets_the_first_answer_even_after_it_was_mended() -> None:
+    service = Service(IMPOSSIBLE)
+    first = service.submit("request-1")
+    service.compose.answer = {"specification": STANDARD_SPECIFICATION}
+
+    assert service.submit("request-1") == first
+    assert first.error
+    assert len(service.records.written) == 1
+
+
+def test_a_job_that_runs_carries_no_refusal_and_the_submission_writes_no_record() -> None:
+    service = Service({"specification": LARGE_SPECIFICATION}, limits=JobLimits(100), max_running_jobs=5)
+
+    reply = service.submit()
+
+    assert "error" not in reply.model_dump(exclude_unset=True)
+    assert "refused" not in service.only_document
+    assert service.records.written == []
+
+
+def test_the_name_of_what_cannot_run_is_taken() -> None:
+    service = Service(IMPOSSIBLE)
+    service.submit(artifact_prefix="mine")
+
+    with pytest.raises(JobExistsError):
+        service.submit(artifact_prefix="mine")
+    assert len(service.records.written) == 1
+
+
+def test_no_more_jobs_run_than_are_allowed_and_no_key_of_a_further_one_is_kept() -> None:
+    service = Service(max_running_jobs=2)
+    service.submit()
+    service.submit()
+
+    with pytest.raises(TooManyJobsError, match="2 jobs at a time") as refused:
         service.submit(nsc_key="key")
 
+    assert refused.value.retry_seconds > 0
+    assert len(service.executions.documents) == 2
+    assert service.keys.kept == {}
+
+
+def test_a_job_that_ends_makes_way_for_another() -> None:
+    service = Service(max_running_jobs=1)
+    first = service.submit()
+    service.executions.stop(first.job_id, "done")
+
+    assert service.submit().job_id != first.job_id
+
+
+def test_a_repetition_of_a_job_that_runs_is_answered_although_no_more_may_run() -> None:
+    service = Service(max_running_jobs=1)
+    first = service.submit("request-1")
+
+    assert service.submit("request-1") == first
+
+
+def test_what_cannot_run_takes_nobodys_turn() -> None:
+    service = Service({"specification": STANDARD_SPECIFICATION}, max_running_jobs=1)
+    service.submit()
+    service.compose.answer = IMPOSSIBLE
+
+    assert service.submit().error
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("ThrottlingException", TooManyJobsError), ("AccessDeniedException", EngineError)],
+)
+def test_jobs_that_cannot_be_counted_are_not_started(code: str, error: type[Exception]) -> None:
+    service = Service(max_running_jobs=1)
+    service.executions.cannot_count = EngineError("The running jobs cannot be counted", code)
+
+    with pytest.raises(error):
+        service.submit(nsc_key="key")
     assert service.executions.documents == {}
     assert service.keys.kept == {}
 
