@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.exceptions import ClientError
 
-from compose_runner.errors import AnalysisError, ComposeRunnerError, ServiceUnavailableError
-from task.job_objects import AWS_ERRORS, CONFIG, MISSING, may_pass
+from task.aws_errors import MISSING, code_of, explaining_aws
+from task.job_objects import CONFIG
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from task.settings import TaskSettings
 
 
@@ -32,32 +35,30 @@ class S3Checkpoints:
 
     def read(self, name: str) -> bytes | None:
         """Return a checkpoint's content, or None when there is none."""
-        try:
-            content: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
-        except AWS_ERRORS as error:
-            if getattr(error, "response", {}).get("Error", {}).get("Code") in MISSING:
+        with self._explaining(name):
+            try:
+                content: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
+            except ClientError as error:
+                if code_of(error) not in MISSING:
+                    raise
                 return None
-            raise self._refused(name, error) from error
         return content
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a checkpoint; S3 shows either the old object or the new one."""
-        try:
+        with self._explaining(name):
             self._s3.put_object(Bucket=self._bucket, Key=self._key(name), Body=content)
-        except AWS_ERRORS as error:
-            raise self._refused(name, error) from error
 
     def clear(self) -> None:
         """Remove all of the job's checkpoints."""
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=f"{self._prefix}/"):
-            for item in page.get("Contents", ()):
-                self._s3.delete_object(Bucket=self._bucket, Key=item["Key"])
+        pages = self._s3.get_paginator("list_objects_v2")
+        with self._explaining(""):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}/"):
+                for item in page.get("Contents", ()):
+                    self._s3.delete_object(Bucket=self._bucket, Key=item["Key"])
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
 
-    def _refused(self, name: str, error: BaseException) -> ComposeRunnerError:
-        address = f"s3://{self._bucket}/{self._key(name)}"
-        if may_pass(error):
-            return ServiceUnavailableError("a checkpoint", address, str(error))
-        return AnalysisError(f"The job's checkpoints cannot be reached: {error} ({address})")
+    def _explaining(self, name: str) -> AbstractContextManager[None]:
+        return explaining_aws("The job's checkpoints cannot be reached", f"s3://{self._bucket}/{self._key(name)}")

@@ -9,32 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from compose_runner.analysis.publish_record import RECORD_FILENAME
 from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.storage_keys import KEY_NAMES, METADATA_FILENAME, key_parameter
+from task.aws_errors import MISSING, code_of, explaining_aws
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from task.settings import TaskSettings
 
-AWS_ERRORS = (BotoCoreError, ClientError)
-# another task would be refused in the same way
-_NEVER_PASSES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NoSuchBucket", "InvalidBucketName"})
-MISSING = frozenset({"404", "NoSuchKey"})
 _PARALLEL_UPLOADS = 4
 CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 6, "mode": "standard"})
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether another task could do what AWS refused or did not answer."""
-    return not (isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _NEVER_PASSES)
-
-
 class JobObjects:
     """One job's objects in the bucket of results.
+
+    What S3 refuses is raised as an error of the runner, whose exit code tells whether another task may succeed.
 
     Parameters
     ----------
@@ -51,6 +46,8 @@ class JobObjects:
     def upload(self, result_dir: Path) -> list[str]:
         """Upload every finished artifact; ``metadata.json`` is written by itself, after them.
 
+        One that is refused keeps no other from being uploaded.
+
         Returns
         -------
         list of str
@@ -64,18 +61,17 @@ class JobObjects:
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         """Write ``metadata.json``, which says that everything before it is there."""
-        body = json.dumps(metadata, indent=2, default=str).encode()
-        self._s3.put_object(Bucket=self._bucket, Key=self._keys.metadata, Body=body, ContentType="application/json")
+        self._put(self._keys.metadata, json.dumps(metadata, indent=2, default=str))
 
     def write_progress(self, record: str) -> None:
         """Replace the progress object of this task; ``record`` is a JSON document."""
         key = self._keys.progress if self._shard is None else self._keys.shard_progress(self._shard)
-        self._s3.put_object(Bucket=self._bucket, Key=key, Body=record.encode(), ContentType="application/json")
+        self._put(key, record)
 
     def forget_shard_progress(self, shards: int) -> None:
         """Delete what tasks told that computed earlier permutations of the job."""
         for shard in range(shards):
-            self._s3.delete_object(Bucket=self._bucket, Key=self._keys.shard_progress(shard))
+            self._delete(self._keys.shard_progress(shard))
 
     def keep_publish_record(self, result_dir: Path) -> None:
         """Keep how far the upload to Compose is, before and after each step, so that no task makes a second result."""
@@ -83,16 +79,23 @@ class JobObjects:
         if record.exists():
             self._upload(record, self._publish_record)
 
-    def restore(self, result_dir: Path) -> bool:
+    def restore(self, result_dir: Path, *, to_publish: bool) -> bool:
         """Bring back what an earlier task of the job left.
+
+        Parameters
+        ----------
+        result_dir : Path
+            Where to.
+        to_publish : bool
+            Whether the artifacts will be uploaded to Compose, which needs the record of that upload.
 
         Returns
         -------
         bool
-            Whether all artifacts are there, so that only the upload to Compose is left to do.
+            Whether all artifacts are there, so that nothing is left to compute.
         """
         result_dir.mkdir(parents=True, exist_ok=True)
-        if not self._download(self._publish_record, result_dir / RECORD_FILENAME):
+        if not self._download(self._publish_record, result_dir / RECORD_FILENAME) and to_publish:
             return False
         if not self._download(self._keys.metadata, result_dir / METADATA_FILENAME):
             return False
@@ -109,24 +112,37 @@ class JobObjects:
     def forget_progress(self) -> None:
         """Delete what is of use only while the job runs."""
         for key in (self._keys.progress, self._publish_record):
-            self._s3.delete_object(Bucket=self._bucket, Key=key)
+            self._delete(key)
 
     @property
     def _publish_record(self) -> str:
         return f"{self._keys.checkpoints}/{RECORD_FILENAME}"
 
     def _upload(self, path: Path, key: str) -> None:
-        self._s3.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type(path.name)})
+        with self._explaining(key):
+            self._s3.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type(path.name)})
+
+    def _put(self, key: str, document: str) -> None:
+        with self._explaining(key):
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.encode(), ContentType="application/json")
+
+    def _delete(self, key: str) -> None:
+        with self._explaining(key):
+            self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def _download(self, key: str, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._s3.download_file(self._bucket, key, str(path))
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in MISSING:
+        with self._explaining(key):
+            try:
+                self._s3.download_file(self._bucket, key, str(path))
+            except ClientError as error:
+                if code_of(error) not in MISSING:
+                    raise
                 return False
-            raise
         return True
+
+    def _explaining(self, key: str) -> AbstractContextManager[None]:
+        return explaining_aws("The job's objects cannot be reached", f"s3://{self._bucket}/{key}")
 
 
 def content_type(filename: str) -> str:
@@ -153,13 +169,16 @@ class JobKeyParameters:
         self._names = {
             key_parameter(settings.key_parameters_path, settings.artifact_prefix, name): name for name in KEY_NAMES
         }
+        self._place = f"Parameter Store, {settings.key_parameters_path}"
         self._ssm = boto3.client("ssm", config=CONFIG)
 
     def read(self) -> dict[str, str]:
         """Read the keys; those that nobody sent are not in the answer."""
-        found = self._ssm.get_parameters(Names=list(self._names), WithDecryption=True)["Parameters"]
+        with explaining_aws("The job's keys cannot be read", self._place):
+            found = self._ssm.get_parameters(Names=list(self._names), WithDecryption=True)["Parameters"]
         return {self._names[parameter["Name"]]: parameter["Value"] for parameter in found}
 
     def forget(self) -> None:
         """Delete the keys: the job is over."""
-        self._ssm.delete_parameters(Names=list(self._names))
+        with explaining_aws("The job's keys cannot be deleted", self._place):
+            self._ssm.delete_parameters(Names=list(self._names))

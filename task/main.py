@@ -34,8 +34,9 @@ from compose_runner.errors import (
 )
 from compose_runner.observability import logger
 from compose_runner.progress import Progress
+from task.aws_errors import explaining_aws
 from task.checkpoints import S3Checkpoints
-from task.job_objects import AWS_ERRORS, JobKeyParameters, JobObjects, may_pass
+from task.job_objects import JobKeyParameters, JobObjects
 from task.records import ProgressObject, begin_records
 from task.settings import TaskSettings, TaskSettingsError
 
@@ -128,8 +129,10 @@ class Task:
             return self._end_shard
         keys = self._parameters.read()
         self._output.hide(list(keys.values()))
-        restored = settings.attempt > 1 and self._objects.restore(self.result_dir)
-        run = self._publish if restored and settings.upload else self._compute
+        restored = settings.attempt > 1 and self._objects.restore(self.result_dir, to_publish=settings.upload)
+        if restored and not settings.upload:
+            return lambda: self._succeed(None)
+        run = self._publish if restored else self._compute
         url = run(keys, progress)
         return lambda: self._succeed(url)
 
@@ -191,7 +194,7 @@ class Task:
             logger.info(log_events.PUBLISHED, extra={"result_url": url})
         try:
             self._write_metadata(self._metadata(result_url=url))
-        except AWS_ERRORS as error:
+        except ComposeRunnerError as error:
             return self._fail(error)
         logger.info(log_events.SUCCESS, extra={"result_url": url})
         self._clean_up(
@@ -217,7 +220,7 @@ class Task:
             return self._spread(error)
         code, text = self._account_of(error)
         record = log_events.INTERRUPTED if isinstance(error, InterruptedRunError) else log_events.FAILED
-        if isinstance(error, (ComposeRunnerError, *AWS_ERRORS)):
+        if isinstance(error, ComposeRunnerError):
             logger.error(record, extra={"error": text, "exit_code": code})
         else:
             logger.exception(record, extra={"error": text, "exit_code": code}, exc_info=error)
@@ -240,9 +243,6 @@ class Task:
         text = self._output.redact(str(error))
         if isinstance(error, ComposeRunnerError):
             return error.exit_code, text
-        if isinstance(error, AWS_ERRORS):
-            code = EXIT_TRY_AGAIN if may_pass(error) else EXIT_CANNOT_RUN
-            return code, f"The job's objects in AWS could not be reached: {text}"
         if isinstance(error, MemoryError):
             return EXIT_CANNOT_RUN, "The analysis needs more memory than the task has."
         if _is_disk_full(error):
@@ -329,10 +329,11 @@ def main() -> int:
         return error.exit_code
     with tempfile.TemporaryDirectory(prefix="compose-runner-", ignore_cleanup_errors=True) as folder:
         try:
-            task = Task(settings, Path(folder) / settings.artifact_prefix, output)
-        except AWS_ERRORS as error:
-            logger.error(log_events.FAILED, extra={"error": output.redact(str(error)), "exit_code": EXIT_CANNOT_RUN})
-            return EXIT_CANNOT_RUN
+            with explaining_aws("AWS cannot be called", settings.results_bucket):
+                task = Task(settings, Path(folder) / settings.artifact_prefix, output)
+        except ComposeRunnerError as error:
+            logger.error(log_events.FAILED, extra={"error": output.redact(str(error)), "exit_code": error.exit_code})
+            return error.exit_code
         watch_signals(task)
         if settings.deadline is not None:
             watch_clock(task, settings.deadline)

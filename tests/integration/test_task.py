@@ -68,6 +68,29 @@ def publish_again(result_dir, *, nsc_key, progress, **_):
     assert (result_dir / "publish.json").exists()
     return publish(result_dir, nsc_key)
 
+if "S3_REFUSES" in os.environ:
+    # so many PutObject calls of artifacts are answered with this code instead of being sent
+    import io
+    import boto3
+    import task.job_objects
+    from botocore.awsrequest import AWSResponse
+    from botocore.config import Config
+    code, status, number = os.environ["S3_REFUSES"].split()
+    left, make = [int(number)], boto3.client
+    class Body(io.BytesIO):
+        stream = lambda self, *_, **__: iter([self.read()])
+    def refuse(request, **_):
+        if left[0] > 0 and "/." not in request.url:
+            left[0] -= 1
+            return AWSResponse(request.url, int(status), {}, Body(f"<Error><Code>{code}</Code></Error>".encode()))
+    def client(service, **named):
+        made = make(service, **named)
+        if service == "s3":
+            made.meta.events.register("before-send.s3.PutObject", refuse)
+        return made
+    boto3.client = client
+    task.job_objects.CONFIG = Config(retries={"total_max_attempts": 1})
+
 task.main.run_job, task.main.publish_again = run_job, publish_again
 sys.exit(task.main.main())
 """
@@ -252,6 +275,48 @@ def test_a_bucket_that_does_not_exist_is_not_tried_again(around: Surroundings) -
 
     assert ended.exit_code == 1
     assert "NoSuchBucket" in ended.text
+
+
+@pytest.mark.parametrize("no_upload", ["true", "false"])
+@pytest.mark.parametrize("refusal", ["SlowDown 503", "InternalError 500", "ExpiredToken 400"])
+def test_an_upload_that_s3_refuses_for_a_while_is_tried_again_and_nothing_is_computed_twice(
+    around: Surroundings, refusal: str, no_upload: str
+) -> None:
+    around.send_key()
+
+    first = around.run(S3_REFUSES=f"{refusal} 2", NO_UPLOAD=no_upload)
+
+    assert first.exit_code == 75, first.text
+    assert refusal.split()[0] in around.metadata()["error"]
+    assert not any("exception" in record for record in first.records)
+    # what S3 refused at first it took in the end
+    assert set(around.objects()) == {"metadata.json", "report.html", "z.nii.gz"}
+    assert around.keys_left() == 1
+
+    # an attempt that computed again would fail
+    second = around.run("specification", ATTEMPT="2", NO_UPLOAD=no_upload)
+
+    assert second.exit_code == 0, second.text
+    assert "error" not in around.metadata()
+    assert (around.metadata()["result_url"] is None) is (no_upload == "true")
+    assert around.keys_left() == 0
+
+
+def test_an_upload_of_which_s3_takes_nothing_is_computed_again(around: Surroundings) -> None:
+    first = around.run(S3_REFUSES="SlowDown 503 1000", NO_UPLOAD="true")
+    assert first.exit_code == 75, first.text
+    assert around.objects() == {}
+
+    second = around.run(ATTEMPT="2", NO_UPLOAD="true")
+    assert second.exit_code == 0, second.text
+    assert "z.nii.gz" in around.objects()
+
+
+def test_a_full_disk_below_s3_is_told_and_not_tried_again(around: Surroundings) -> None:
+    ended = around.run(S3_REFUSES="DiskFull 400 2")
+
+    assert ended.exit_code == 1
+    assert around.metadata()["error"].startswith("The disk that keeps the service's data is full")
 
 
 def test_aws_that_does_not_answer_is_tried_again(around: Surroundings) -> None:
