@@ -52,6 +52,10 @@ _DISK_FULL = (
     "The analysis needs more disk than the task has; what was finished before was kept. Whoever operates the service "
     "can give tasks more (TaskEphemeralStorage)."
 )
+_MEMORY_FULL = (
+    "The analysis needs more memory than the task has. Fewer iterations (n_iters), fewer studies or a smaller kernel "
+    "need less."
+)
 _TOO_LATE = "The analysis did not finish in the time that this service allows. Fewer iterations need less."
 
 
@@ -244,7 +248,7 @@ class Task:
         if isinstance(error, ComposeRunnerError):
             return error.exit_code, text
         if isinstance(error, MemoryError):
-            return EXIT_CANNOT_RUN, "The analysis needs more memory than the task has."
+            return EXIT_CANNOT_RUN, _MEMORY_FULL
         if _is_disk_full(error):
             return EXIT_CANNOT_RUN, _DISK_FULL
         return EXIT_CANNOT_RUN, f"The analysis ended with an error that nobody foresaw: {type(error).__name__}: {text}"

@@ -129,7 +129,8 @@ def explaining(specification: Specification) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise AnalysisError(
-            f"{specification.estimator.name} needs more memory than there is; fewer cores may help (--n-cores 1)."
+            f"{specification.estimator.name} needs more memory than there is. Fewer iterations (n_iters), fewer "
+            "studies or a smaller kernel need less; so do fewer cores (--n-cores 1)."
         ) from error
     except Exception as error:
         log.debug("The computation failed", exc_info=True)

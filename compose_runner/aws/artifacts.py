@@ -59,8 +59,11 @@ class S3Artifacts:
 
     def address(self, key: str, expires_in: int) -> str:
         """Sign an address; see :class:`compose_runner.jobs.ports.Artifacts`."""
-        return str(
-            clients.client("s3").generate_presigned_url(
-                "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
+        try:
+            return str(
+                clients.client("s3").generate_presigned_url(
+                    "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
+                )
             )
-        )
+        except clients.AwsError as error:
+            raise EngineError("An artifact's address cannot be signed", clients.code_of(error)) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from types_boto3_logs import CloudWatchLogsClient
@@ -25,7 +26,8 @@ _CONFIG = Config(connect_timeout=2, read_timeout=8, retries={"total_max_attempts
 # at DEBUG botocore logs the bodies of requests, keys among them, and Lambda can set that level for a whole function
 logging.getLogger("botocore").setLevel(logging.INFO)
 
-AwsError = (ClientError, BotoCoreError)
+# the last two where a connection breaks while an answer is read
+AwsError = (ClientError, BotoCoreError, HTTPError, OSError)
 
 _lock = threading.RLock()
 _clients: dict[tuple[str, ...], Any] = {}

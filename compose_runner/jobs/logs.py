@@ -163,6 +163,9 @@ def _window_of(item: Any) -> Window:
     for bound in (start, end):
         if not (bound is None or (type(bound) is int and 0 <= bound <= MAX_EPOCH_MS)):
             raise RequestError(_BAD_TOKEN)
-    if not (token is None or (isinstance(token, str) and token)):
+    if start is not None and end is not None and start > end:
+        raise RequestError(_BAD_TOKEN)
+    # CloudWatch's tokens are printable ASCII; what else it is asked with, it may answer with an error of its own
+    if not (token is None or (isinstance(token, str) and token and token.isascii() and token.isprintable())):
         raise RequestError(_BAD_TOKEN)
     return Window(start, end, token)

@@ -99,7 +99,7 @@ class Artifacts(Protocol):
         """List every object below a folder; raises :class:`EngineError`."""
 
     def address(self, key: str, expires_in: int) -> str:
-        """Make an address that anyone can read for ``expires_in`` seconds."""
+        """Make an address that anyone can read for ``expires_in`` seconds; raises :class:`EngineError`."""
 
 
 @dataclass(frozen=True, slots=True)

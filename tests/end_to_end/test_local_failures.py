@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,8 @@ KILLED_TASK = REPOSITORY / "tests" / "end_to_end" / "killed_task.py"
 STUDYSET = synthetic.random_studyset(n_studies=6)
 MAPS = {"z.nii.gz", "p.nii.gz"}
 DISK_BYTES = 16 * 1024
+# room for the service's own records and for no map
+DATA_DISK_BYTES = 600 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +56,10 @@ def compose() -> Iterator[ComposeStandIn]:
         yield stand_in
 
 
-@pytest.fixture(scope="module")
-def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
-    """A disk of a few kilobytes; None where this user cannot mount one."""
-    place = tmp_path_factory.mktemp("disk")
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
+@contextmanager
+def disk(place: Path, size: int) -> Iterator[Path | None]:
+    """Mount a disk of so many bytes; None where this user cannot mount one."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -65,6 +67,13 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None
     yield place if mounted else None
     if mounted:
         subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """A disk of a few kilobytes; None where this user cannot mount one."""
+    with disk(tmp_path_factory.mktemp("disk"), DISK_BYTES) as mounted:
+        yield mounted
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,24 @@ def test_a_full_disk_ends_the_job_once_with_a_sentence(service: RunningService, 
     assert ended["status"] == "FAILED"
     assert ended["error"].startswith("The analysis needs more disk than the task has")
     assert attempts(service, job["artifact_prefix"]) == 1
+
+
+def test_a_service_whose_disk_is_full_says_so_and_no_traceback_is_in_its_log(
+    compose: ComposeStandIn, tmp_path: Path
+) -> None:
+    hosts = ("--compose-url", compose.compose_api, "--neurostore-url", compose.neurostore_api)
+    with disk(tmp_path, DATA_DISK_BYTES) as data:
+        if data is None:
+            pytest.skip("only root can mount a disk that is full in a moment")
+        with RunningService(data, *hosts, stub=False, REPORT="false") as service:
+            job = service.submit("full-disk", no_upload=True)
+            ended = service.wait_for(job["job_id"], JOB_SECONDS)
+            messages = service.messages(job["artifact_prefix"])
+            told = service.log
+    assert ended["status"] == "FAILED"
+    assert ended["error"].startswith("The disk that keeps the service's data is full")
+    assert messages.count("workflow.start") == 1
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -10,15 +10,25 @@ from typing import Any
 import pytest
 
 from compose_runner import http, observability
-from compose_runner.contract import ResultsReply, ResultsRequest, StatusReply, StatusRequest, SubmitRequest
+from compose_runner.contract import (
+    MAX_KEY_CHARACTERS,
+    LogsRequest,
+    Request,
+    ResultsReply,
+    ResultsRequest,
+    StatusReply,
+    StatusRequest,
+    SubmitRequest,
+)
 from compose_runner.jobs.errors import (
     CancelForbiddenError,
     EngineError,
     JobExistsError,
     JobMissingError,
     RequestError,
+    TooManyJobsError,
 )
-from compose_runner.lambda_events import Call
+from compose_runner.lambda_events import MAX_CHARACTERS, Call
 from compose_runner.operations import RESULTS, STATUS, SUBMIT
 from compose_runner.settings import SettingsError
 
@@ -91,6 +101,10 @@ def test_every_kind_of_http_event_reaches_the_logic(event: dict[str, Any]) -> No
         url_event(body={"artifact_prefix": "job"}),
         url_event(),
         url_event("GET", rawQueryString="expires_in=5"),
+        url_event(body=json.dumps({"artifact_prefix": "job", "unknown": "x" * MAX_CHARACTERS})),
+        url_event(body="A" * (MAX_CHARACTERS + 1), isBase64Encoded=True),
+        url_event("GET", rawQueryString="artifact_prefix=job&unknown=" + "x" * MAX_CHARACTERS),
+        url_event("GET", rawQueryString="&".join(f"a{number}=1" for number in range(10_000))),
         url_event(body=json.dumps({"artifact_prefix": "job", "expires_in": True})),
         url_event(body=json.dumps({"artifact_prefix": "job\n"})),
         url_event(body=json.dumps({"artifact_prefix": "a" * 81})),
@@ -110,6 +124,7 @@ def test_what_is_malformed_is_refused(event: dict[str, Any]) -> None:
         (CancelForbiddenError("no"), 403),
         (JobMissingError("no such job"), 404),
         (JobExistsError("job", "taken"), 409),
+        (TooManyJobsError(20, 60), 429),
         (EngineError("The job cannot be started", "AccessDenied"), 500),
     ],
 )
@@ -121,6 +136,38 @@ def test_every_error_has_its_status_and_its_reason_is_in_the_log(
     assert (answer["statusCode"], body_of(answer)["error"]) == (code, str(error))
     record = json.loads(records.getvalue().splitlines()[-1])
     assert (record["error"], record["artifact_prefix"]) == (str(error), "job")
+
+
+def test_a_service_that_is_full_says_when_to_ask_again() -> None:
+    answer = failing(TooManyJobsError(20, 60))(url_event(body=JSON_BODY), None)
+
+    assert answer["headers"]["Retry-After"] == "60"
+    assert "20 jobs at a time" in body_of(answer)["error"]
+    assert "Retry-After" not in failing(RequestError("wrong"))(url_event(body=JSON_BODY), None)["headers"]
+
+
+@pytest.mark.parametrize("request_type", [SubmitRequest, StatusRequest, LogsRequest, ResultsRequest])
+def test_every_text_of_a_request_has_a_greatest_length(request_type: type[Request]) -> None:
+    schema = request_type.model_json_schema()
+    for name, described in schema["properties"].items():
+        for kind in described.get("anyOf", [described]):
+            if kind.get("type") == "string":
+                assert kind.get("maxLength") or "{1,80}" in kind.get("pattern", ""), name
+            if kind.get("type") == "integer":
+                assert "maximum" in kind, name
+
+
+def test_the_longest_request_that_a_model_admits_is_short_enough_to_be_read() -> None:
+    longest = {
+        "meta_analysis_id": "x" * 128,
+        "artifact_prefix": "x" * 80,
+        "environment": "x" * 64,
+        "nsc_key": "x" * MAX_KEY_CHARACTERS,
+        "nv_key": "x" * MAX_KEY_CHARACTERS,
+    }
+    submit = http.serves(SUBMIT)(lambda request, call: REPLY)
+
+    assert submit(url_event(body=json.dumps(longest)), None)["statusCode"] == 200
 
 
 @pytest.mark.parametrize("error", [KeyError("detail"), SettingsError("detail")])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import ValidationError
 
-from compose_runner.contract import LogsReply, LogsRequest
+from compose_runner.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
 from compose_runner.jobs.errors import RequestError
-from compose_runner.jobs.logs import JobLogs
+from compose_runner.jobs.logs import MAX_SECONDS, JobLogs
+from compose_runner.jobs.ports import Page, Window
 from tests.job_fakes import RecordsInMemory
 
 NOW = 1_780_000_000.0
@@ -117,6 +121,92 @@ def test_when_the_time_is_up_the_token_leads_on() -> None:
         seen += numbers(reply)
 
     assert seen == list(range(9))
+
+
+def token_of(document: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).decode()
+
+
+WINDOWS = [[5, 9, None], [0, NOW_MS, "aB/3"]]
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(0, NOW_MS),
+    st.floats(),
+    st.text(),
+    st.lists(st.integers(0, 9), max_size=3),
+    st.just("\ud800"),
+)
+
+
+@st.composite
+def tampered(draw: st.DrawFn) -> str:
+    """A token of ours with some of its fields replaced, some added or dropped, or its text cut and changed."""
+    document: list[Any] = [list(window) for window in draw(st.lists(st.sampled_from(WINDOWS), max_size=3))]
+    for window in document:
+        for _ in range(draw(st.integers(0, 2))):
+            window[draw(st.integers(0, 2))] = draw(ODD)
+        if draw(st.booleans()):
+            window.append(draw(ODD))
+    text = token_of(draw(st.one_of(st.just(document), ODD)))
+    at = draw(st.integers(0, len(text)))
+    return draw(st.sampled_from([text, text[:at], text[at:], text[:at] + draw(st.text(max_size=3)) + text[at:]]))
+
+
+class Asked(RecordsInMemory):
+    """A log that notes what it is asked, and has nothing."""
+
+    def page(self, artifact_prefix: str, window: Window) -> Page:
+        self.asked.append(window)
+        return Page()
+
+
+@given(token=tampered())
+def test_a_tampered_token_is_refused_or_asks_for_a_part_of_the_log_that_can_be(token: str) -> None:
+    records = Asked()
+    jobs = JobLogs(records, 3_600_000, now=lambda: NOW)
+    try:
+        request = LogsRequest.model_validate({"artifact_prefix": "job", "next_token": token})
+    except ValidationError:
+        return
+    with suppress(RequestError):
+        jobs.logs(request)
+    for window in records.asked:
+        bounds = [bound for bound in (window.start, window.end) if bound is not None]
+        assert bounds == sorted(bounds)
+        assert all(type(bound) is int and 0 <= bound <= MAX_EPOCH_MS for bound in bounds)
+        assert window.token is None or (window.token.isascii() and window.token.isprintable())
+
+
+@pytest.mark.parametrize(
+    "window",
+    [[5, 1, None], [-1, 5, None], [True, 5, None], [0, 10**18, None], [0, 5, ""], [0, 5, "a\nb"], [0, 5, "\ud800"]],
+)
+def test_a_token_that_asks_for_what_cloudwatch_refuses_is_refused_by_name(window: list[Any]) -> None:
+    records = Asked()
+
+    with pytest.raises(RequestError, match="next_token"):
+        ask(JobLogs(records, 3_600_000, now=lambda: NOW), next_token=token_of([window]))
+    assert records.asked == []
+
+
+def test_what_a_caller_asks_for_ends_in_time_however_many_pages_there_are() -> None:
+    class Endless:
+        pages = 0
+
+        def page(self, artifact_prefix: str, window: Window) -> Page:
+            self.pages += 1
+            return Page([], f"token-{self.pages}")
+
+        def write(self, artifact_prefix: str, text: str) -> None:
+            raise AssertionError("logs writes nothing")
+
+    endless, ticks = Endless(), itertools.count(step=3)
+    reply = ask(JobLogs(endless, 3_600_000, now=lambda: NOW, clock=lambda: float(next(ticks))), start_time=0)
+
+    assert endless.pages == MAX_SECONDS / 3
+    assert reply.next_token is not None
 
 
 @pytest.mark.parametrize("token", ["nonsense", "W10=", "WzFd", "W1sxLDIsM11d", "W1stMSwyLG51bGxdXQ==", "bnVsbA==", "é"])

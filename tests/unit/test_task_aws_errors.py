@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import string
 from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +19,10 @@ from task import aws_errors, checkpoints, job_objects
 from task.checkpoints import S3Checkpoints
 from task.job_objects import JobKeyParameters, JobObjects
 from task.settings import TaskSettings
+from tests.aws_failures import Body, instance_of, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 SETTINGS = TaskSettings("job", "abc", "production", True, None, "bucket", "results")
@@ -60,12 +59,6 @@ MAY_PASS = {
 }
 
 
-def walk(kind: type[BaseException]) -> Iterator[type[BaseException]]:
-    yield kind
-    for narrower in kind.__subclasses__():
-        yield from walk(narrower)
-
-
 def classes() -> list[type[BaseException]]:
     """All classes of errors that the three libraries define, and those of a connection below them."""
     found: dict[str, type[BaseException]] = {}
@@ -82,25 +75,6 @@ def classes() -> list[type[BaseException]]:
     for name in ("UndefinedModelAttributeError", "MissingServiceIdError"):
         found.pop(f"botocore.exceptions.{name}", None)
     return [found[name] for name in sorted(found)]
-
-
-def instance_of(kind: type[BaseException]) -> BaseException:
-    """Make an error of a class, whatever its constructor wants."""
-    if issubclass(kind, botocore.exceptions.ClientError):
-        return kind({"Error": {"Code": "SlowDown", "Message": "text"}}, "PutObject")
-    if kind is urllib3.exceptions.IncompleteRead:
-        return kind(1, 2)
-    if kind is urllib3.exceptions.InvalidChunkLength:
-        return kind(urllib3.HTTPResponse(), b"0")
-    fields = {name: "text" for _, name, _, _ in string.Formatter().parse(str(getattr(kind, "fmt", ""))) if name}
-    for arguments, named in (((), fields), (("text",), {}), (("text", "text"), {}), (("text", "text", "text"), {})):
-        try:
-            return kind(*arguments, **named)
-        except (TypeError, KeyError, AttributeError, IndexError):
-            continue
-    error = kind.__new__(kind)
-    Exception.__init__(error, "text")
-    return error
 
 
 @pytest.fixture
@@ -167,11 +141,6 @@ def test_every_error_of_the_libraries_is_typed_and_passes_unless_it_is_known_not
         assert str(error).startswith("The job's ")
 
 
-class _Body(io.BytesIO):
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        yield self.read()
-
-
 def answering(code: str, status: int) -> Callable[..., Any]:
     def answer(request: Any, **_: Any) -> AWSResponse:
         if "ssm" in request.headers.get("X-Amz-Target", b"").decode().lower():
@@ -179,7 +148,7 @@ def answering(code: str, status: int) -> Callable[..., Any]:
         else:
             body = f"<Error><Code>{code}</Code><Message>text</Message></Error>"
         # where a bucket is is told with a redirect, and followed once
-        return AWSResponse(request.url, status, {"x-amz-bucket-region": "eu-west-1"}, _Body(body.encode()))
+        return AWSResponse(request.url, status, {"x-amz-bucket-region": "eu-west-1"}, Body(body.encode()))
 
     return answer
 
