@@ -36,9 +36,14 @@ class SettingsError(RuntimeError):
 def _limit(variables: Mapping[str, str], name: str) -> int | None:
     """Read a limit; 0 and nothing stand for none."""
     text = variables.get(name, "").strip() or "0"
-    if not (text.isascii() and text.isdigit()):
-        raise SettingsError(f"{name} must be a whole number, 0 for no limit, not {text!r}.")
-    return int(text) or None
+    try:
+        # a template's number may be written as 1e5
+        number = int(float(text))
+    except (ValueError, OverflowError):
+        number = -1
+    if number < 0:
+        raise SettingsError(f"{name} must be a number, 0 for no limit, not {text!r}.")
+    return number or None
 
 
 def _required(variables: Mapping[str, str], name: str) -> str:

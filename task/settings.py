@@ -152,10 +152,10 @@ def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
 
 def _limits(variables: Mapping[str, str]) -> JobLimits:
     """What the deployment allows one job; 0 and nothing stand for no limit."""
-    core_hours = _count(variables, "MAX_PREDICTED_CORE_HOURS", least=0)
+    iterations = _amount(variables, "MAX_ITERATIONS")
     return JobLimits(
-        iterations=_count(variables, "MAX_ITERATIONS", least=0) or None,
-        core_hours=float(core_hours) if core_hours else None,
+        iterations=int(iterations) if iterations else None,
+        core_hours=_amount(variables, "MAX_PREDICTED_CORE_HOURS") or None,
     )
 
 
@@ -173,6 +173,17 @@ def _count(variables: Mapping[str, str], name: str, least: int = 1) -> int | Non
     if not (text.isascii() and text.isdigit() and int(text) >= least):
         raise TaskSettingsError(f"{name} must be a whole number, {least} or more, not {text!r}.")
     return int(text)
+
+
+def _amount(variables: Mapping[str, str], name: str) -> float:
+    text = variables.get(name, "").strip() or "0"
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not (math.isfinite(amount) and amount >= 0):
+        raise TaskSettingsError(f"{name} must be a number, 0 or more, not {text!r}.")
+    return amount
 
 
 def _deadline(variables: Mapping[str, str]) -> datetime | None:

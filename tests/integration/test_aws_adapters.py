@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from compose_runner.aws import clients
+from compose_runner.aws import clients, executions
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.aws.executions import StepFunctionsExecutions
 from compose_runner.aws.keys import ParameterStoreKeys
@@ -135,6 +135,38 @@ def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.EmbeddedA
     assert engine.find(engine.job_id("sample-unknown")) is None
     with pytest.raises(EngineError, match="cannot be stopped"):
         engine.stop(engine.job_id("sample-unknown"), "reason")
+
+
+def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
+    aws: embedded.EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
+    for number in range(6):
+        aws.start(f"more-{number}")
+    asked: list[int] = []
+    clients.client(clients.STEP_FUNCTIONS).meta.events.register(
+        "before-call.stepfunctions.ListExecutions", lambda **_: asked.append(1)
+    )
+
+    # sample-running is the seventh; those that have ended do not count
+    assert [engine.running(most) for most in (1, 7, 20)] == [1, 7, 7]
+    assert len(asked) == 3
+    monkeypatch.setattr(executions, "_LARGEST_PAGE", 2)
+    assert [engine.running(most) for most in (3, 20)] == [3, 7]
+    assert len(asked) == 3 + 2 + 4
+    with pytest.raises(EngineError, match="cannot be counted"):
+        StepFunctionsExecutions(embedded.STATE_MACHINE.replace("compose-runner", "deleted")).running(1)
+
+
+def test_the_record_of_a_job_without_a_task_is_written_once(aws: embedded.EmbeddedAws) -> None:
+    log = CloudWatchRecords(embedded.LOG_GROUP)
+    text = embedded.record("refused", "workflow.failed")
+
+    log.write("refused", text)
+    log.write("refused", text)
+
+    # the embedded CloudWatch gives the records of other jobs as well
+    assert [line for _, line in log.page("refused", Window(0, None)).records if line == text] == [text]
 
 
 def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embedded.EmbeddedAws) -> None:

@@ -95,13 +95,15 @@ def test_on_ones_own_machine_nothing_is_limited(tmp_path: Path) -> None:
         ({}, JobLimits()),
         ({"MAX_ITERATIONS": "0", "MAX_PREDICTED_CORE_HOURS": "0"}, JobLimits()),
         ({"MAX_ITERATIONS": "5000", "MAX_PREDICTED_CORE_HOURS": "64"}, JobLimits(5000, 64.0)),
+        ({"MAX_ITERATIONS": "1e5", "MAX_PREDICTED_CORE_HOURS": "0.5"}, JobLimits(100_000, 0.5)),
     ],
 )
 def test_the_task_learns_its_limits_from_its_environment(variables: dict[str, str], limits: JobLimits) -> None:
     job = {"ARTIFACT_PREFIX": "job", "META_ANALYSIS_ID": "abc", "RESULTS_BUCKET": "bucket"}
     assert TaskSettings.read({**job, **variables}).limits == limits
-    with pytest.raises(TaskSettingsError, match="MAX_ITERATIONS"):
-        TaskSettings.read({**job, "MAX_ITERATIONS": "many"})
+    for wrong in ("many", "-1", "inf", "nan"):
+        with pytest.raises(TaskSettingsError, match="MAX_ITERATIONS"):
+            TaskSettings.read({**job, "MAX_ITERATIONS": wrong})
 
 
 def test_a_task_tells_the_limit_in_log_and_metadata_and_is_not_tried_again() -> None:

@@ -96,6 +96,21 @@ def test_submit_sends_only_what_was_given(service: Service) -> None:
     assert payload == {"meta_analysis_id": "abc", "environment": "production", "no_upload": True}
 
 
+def test_a_job_that_cannot_run_says_why_at_once(service: Service) -> None:
+    answer = {"job_id": "arn:job", "artifact_prefix": "job", "status": "SUBMITTED"}
+    service.answers["submit"] = [(202, {**answer, "error": "no estimator 'Nonsense'"}), (202, answer)]
+    assert service.client.submit("abc").error == "no estimator 'Nonsense'"
+    assert service.client.submit("abc").error is None
+
+
+def test_a_service_that_is_full_may_be_asked_again(service: Service) -> None:
+    service.answers["submit"] = [(429, {"status": "FAILED", "error": "The service runs 20 jobs at a time."})]
+    with pytest.raises(ServiceError, match="20 jobs at a time") as full:
+        service.client.submit("abc")
+    assert full.value.exit_code == 75
+    assert len(service.requests) == 1
+
+
 def test_submit_with_an_idempotency_key_sends_it_as_a_header_and_may_be_repeated(service: Service) -> None:
     service.answers["submit"] = [(503, {"error": "busy"}), (202, {"job_id": "arn:job", "artifact_prefix": "job"})]
     assert service.client.submit("abc", idempotency_key="once").job_id == "arn:job"

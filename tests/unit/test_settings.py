@@ -23,6 +23,7 @@ VARIABLES = {"STATE_MACHINE_ARN": "arn", "RESULTS_BUCKET": "bucket", "RUNNER_LOG
     [
         (SubmitSettings, "STATE_MACHINE_ARN"),
         (SubmitSettings, "RESULTS_BUCKET"),
+        (SubmitSettings, "RUNNER_LOG_GROUP"),
         (StatusSettings, "STATE_MACHINE_ARN"),
         (LogsSettings, "RUNNER_LOG_GROUP"),
         (ResultsSettings, "RESULTS_BUCKET"),
@@ -44,6 +45,20 @@ def test_defaults_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize(("word", "allowed"), [("true", True), ("True", True), ("false", False), ("yes", False)])
 def test_stopping_jobs_is_allowed_by_one_word_only(word: str, allowed: bool) -> None:
     assert StatusSettings.read({**VARIABLES, "ALLOW_CANCEL": word}).allow_cancel is allowed
+
+
+@pytest.mark.parametrize(("text", "limit"), [("", None), ("0", None), ("20", 20), ("1e5", 100_000)])
+def test_a_limit_of_0_or_nothing_is_none(text: str, limit: int | None) -> None:
+    read = SubmitSettings.read({**VARIABLES, "MAX_ITERATIONS": text, "MAX_RUNNING_JOBS": text})
+
+    assert (read.max_iterations, read.max_running_jobs) == (limit, limit)
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "inf", "nan"])
+@pytest.mark.parametrize("name", ["MAX_ITERATIONS", "MAX_RUNNING_JOBS"])
+def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        SubmitSettings.read({**VARIABLES, name: text})
 
 
 def test_a_look_back_that_is_no_number_is_named() -> None:
