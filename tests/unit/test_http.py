@@ -167,7 +167,7 @@ def test_the_longest_request_that_a_model_admits_is_short_enough_to_be_read() ->
     }
     submit = http.serves(SUBMIT)(lambda request, call: REPLY)
 
-    assert submit(url_event(body=json.dumps(longest)), None)["statusCode"] == 200
+    assert submit(url_event(body=json.dumps(longest)), None)["statusCode"] == 202
 
 
 @pytest.mark.parametrize("error", [KeyError("detail"), SettingsError("detail")])
