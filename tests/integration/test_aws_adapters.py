@@ -144,7 +144,7 @@ def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
     for number in range(6):
         aws.start(f"more-{number}")
     asked: list[int] = []
-    clients.client(clients.STEP_FUNCTIONS).meta.events.register(
+    clients.client("stepfunctions").meta.events.register(
         "before-call.stepfunctions.ListExecutions", lambda **_: asked.append(1)
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from compose_runner import http
@@ -25,9 +26,7 @@ PAYLOADS = {
     "results": {"artifact_prefix": "sample-succeeded"},
 }
 CODES = {"SlowDown": 503, "InternalError": 500, "ExpiredToken": 400, "AccessDenied": 403, "ThrottlingException": 400}
-
-
-SERVICES = (clients.STEP_FUNCTIONS, clients.S3, clients.LOGS, clients.PARAMETERS)
+SERVICES = ("stepfunctions", "s3", "logs", "ssm")
 
 
 class Network:
@@ -50,7 +49,7 @@ class Network:
 def network() -> Iterator[Network]:
     with pytest.MonkeyPatch.context() as patch, embedded.embedded_aws() as aws:
         embedded.prepare(aws)
-        patch.setattr(clients, "_CONFIG", {"retries": {"total_max_attempts": 1}})
+        patch.setattr(clients, "_CONFIG", Config(retries={"total_max_attempts": 1}))
         patch.setenv("MAX_RUNNING_JOBS", "100")
         made = Network()
         for service in SERVICES:
@@ -106,7 +105,7 @@ def test_a_bucket_that_fails_costs_status_its_details_only(network: Network) -> 
     def fail(**_: Any) -> None:
         raise ConnectionResetError
 
-    network.replace(fail, clients.S3)
+    network.replace(fail, "s3")
 
     status, body = answer_of("status")
     assert (status, body["status"]) == (200, "SUCCEEDED")
