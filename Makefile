@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 export SAM_CLI_TELEMETRY := 0
+# uv leaves byte code to the first import, which keeps it: without it, every process compiles NiMARE anew for seconds
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -12,16 +14,21 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
 	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
 	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
 
-.PHONY: help setup demo test lint format bench pictures clean
+.PHONY: help setup pins demo test lint format bench pictures clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything, kernels compiled
 
-$(READY): pyproject.toml constraints.txt scripts/setup.sh
+$(READY): pyproject.toml requirements/development.txt scripts/setup.sh scripts/environment.sh
 	@scripts/setup.sh "$(PYTHON)" $(VENV)
 	@touch $@
+
+# UPGRADE=1 takes the newest versions, UPGRADE=name those of one package
+UPGRADE ?=
+pins: $(READY) ## write requirements/: versions with their hashes, from pyproject.toml; UPGRADE=1 or a name
+	@scripts/pins.sh $(VENV)/bin/uv $(UPGRADE)
 
 demo: $(READY) ## run a real meta-analysis of pain and show where its report is
 	@$(PY) scripts/demo.py

@@ -1,6 +1,4 @@
 # What leads from a clone to a service on AWS. `make deploy` is all; the rest are its steps.
-SAM_VERSION := 1.170.0
-CHECKOV_VERSION := 3.3.30
 # each in an environment of its own: their pins exclude one another and ours
 SAM_VENV := .make/sam
 CHECKOV_VENV := .make/checkov
@@ -11,12 +9,12 @@ FLAGS ?=
 
 .PHONY: build lint-template image deploy sam-local
 
-$(SAM_VENV)/.ready: deploy.mk
-	@scripts/tool_environment.sh "$(PYTHON)" $(SAM_VENV) aws-sam-cli==$(SAM_VERSION) awslambdaric boto3
+$(SAM_VENV)/.ready: requirements/sam.txt
+	@scripts/tool_environment.sh "$(PYTHON)" $(SAM_VENV) $<
 	@touch $@
 
-$(CHECKOV_VENV)/.ready: deploy.mk
-	@scripts/tool_environment.sh "$(PYTHON)" $(CHECKOV_VENV) checkov==$(CHECKOV_VERSION)
+$(CHECKOV_VENV)/.ready: requirements/checkov.txt
+	@scripts/tool_environment.sh "$(PYTHON)" $(CHECKOV_VENV) $<
 	@touch $@
 
 build: $(SAM_VENV)/.ready ## build the functions and their layers (sam build)

@@ -2,6 +2,7 @@
 # Install the built wheel for another Python in an environment of its own, run a small meta-analysis with it.
 #   scripts/smoke.sh 3.11
 set -euo pipefail
+source scripts/environment.sh
 version=$1
 python=$(command -v "python$version" || ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version"*/bin/python3 2>/dev/null | head -n 1 || true)
 if [ -z "$python" ]; then
@@ -9,11 +10,11 @@ if [ -z "$python" ]; then
   exit 1
 fi
 venv=.venv-$version
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+make_environment "$python" "$venv"
 rm -rf .make/wheel && mkdir -p .make/wheel
-.venv/bin/python -m pip wheel -q --no-deps -w .make/wheel . 2>/dev/null
-"$venv/bin/python" -m pip install -q --force-reinstall --no-deps .make/wheel/*.whl
-"$venv/bin/python" -m pip install -q .make/wheel/*.whl
+.venv/bin/python -m hatchling build --target wheel --directory "$PWD/.make/wheel" >/dev/null
+install "$venv" --quiet --require-hashes --requirement requirements/task.txt
+install "$venv" --quiet --no-deps --force-reinstall .make/wheel/*.whl
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

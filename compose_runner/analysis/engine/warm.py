@@ -11,7 +11,7 @@ import logging
 import sys
 import time
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +20,9 @@ from nimare.nimads import Studyset
 
 from compose_runner.analysis.engine import foci
 from compose_runner.analysis.engine.estimators import ESTIMATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # Kernels that fit into 16 and into 32 lanes, every step of each; a study of 60 foci is computed apart from studies of a
 # few. A Monte Carlo null takes the step that makes histograms, the correction after it the one that finds maxima.
@@ -54,17 +57,25 @@ def _studyset(mask: nib.Nifti1Image, seed: int) -> Studyset:
     return Studyset({"id": "warm", "name": "", "studies": studies}, target="mni152_2mm", mask=mask)
 
 
-def warm() -> None:
-    """Run every estimator once on a few foci in a small cube."""
+def warm(estimators: Collection[str] = tuple(ESTIMATORS)) -> None:
+    """Run estimators once on a few foci in a small cube.
+
+    Parameters
+    ----------
+    estimators : collection of str, optional
+        Names of estimators; all by default.
+    """
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     affine[:3, 3] = -24
     mask = nib.Nifti1Image(np.ones((24, 24, 24), dtype=np.int16), affine)
     for name, arguments in CONFIGURATIONS:
-        _run(name, arguments, mask)
+        if name in estimators:
+            _run(name, arguments, mask)
     small_count, foci.SMALL_COUNT = foci.SMALL_COUNT, 0
     try:
         for name, arguments in LARGE_COUNTS:
-            _run(name, arguments, mask)
+            if name in estimators:
+                _run(name, arguments, mask)
     finally:
         foci.SMALL_COUNT = small_count
 
