@@ -1,4 +1,4 @@
-"""What every test may use: recorded documents where they exist, a real result, and no network but this machine."""
+"""What every test may use: recorded documents, a real result, and no network but this machine."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from nimare.results import MetaResult
     from selenium.webdriver import Chrome
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = REPOSITORY.parent / "shared"
+DATA = Path(__file__).parent / "data"
 
 # nothing a test starts may find credentials or settings of the person who runs it
 for name in [name for name in os.environ if name.startswith(("AWS_", "COMPOSE_RUNNER_"))]:
@@ -41,19 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """The folder of real exchanges with Compose and NeuroStore."""
-    folder = SHARED / "recorded"
-    if not folder.is_dir():
-        pytest.skip("the recorded exchanges are not part of this copy of the project")
-    return folder
+    return DATA / "recorded"
 
 
 @pytest.fixture(scope="session")
 def expected() -> Path:
     """The folder of results that the recorded meta-analyses must have."""
-    folder = SHARED / "expected"
-    if not folder.is_dir():
-        pytest.skip("the expected results are not part of this copy of the project")
-    return folder
+    return DATA / "expected"
 
 
 @pytest.fixture(scope="session")
