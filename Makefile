@@ -36,11 +36,13 @@ demo: $(READY) ## run a real meta-analysis of pain and show where its report is
 test: $(READY) ## every test; TESTS=tests/unit for some
 	$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
-lint: $(READY) ## ruff, mypy, import-linter
+lint: $(READY) ## ruff, mypy, import-linter, deptry, vulture
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry compose_runner functions task
+	$(VENV)/bin/vulture
 
 format: $(READY) ## let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .
