@@ -14,7 +14,7 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
 	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
 	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
 
-.PHONY: help setup pins demo test lint format bench pictures clean
+.PHONY: help setup pins demo test test-fast coverage lint format generate docs bench pictures clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ demo: $(READY) ## run a real meta-analysis of pain and show where its report is
 test: $(READY) ## every test; TESTS=tests/unit for some
 	$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
+test-fast: $(READY) ## unit tests that take no ten seconds, all in half a minute
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not slow" tests/unit
+
+# compiled kernels are not seen; TESTS=tests measures every test, in a multiple of the time
+coverage: TESTS := tests/unit
+coverage: $(READY) ## branches that the fast tests take, with a floor
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered $(TESTS)
+
 lint: $(READY) ## ruff, mypy, import-linter, deptry, vulture
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -48,6 +56,13 @@ format: $(READY) ## let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+generate: $(READY) ## write openapi.json and NiMARE's signatures again
+	$(PY) -m compose_runner.openapi > openapi.json
+	$(PY) -m compose_runner.analysis.signatures
+
+docs: $(READY) ## build the documentation site into docs/_build/html, warnings are errors
+	$(PY) -m sphinx --fail-on-warning --keep-going --jobs auto --builder html docs docs/_build/html
+
 bench: $(READY) ## measure against the runner in production, write docs/benchmarks.md
 	@$(PY) -m benchmarks
 
@@ -55,7 +70,7 @@ pictures: $(READY) ## make the README's pictures again (needs chromium)
 	@$(PY) scripts/pictures.py
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) .venv-* .make .aws-sam dist build demo-results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .make .aws-sam dist build demo-results docs/_build docs/_reference docs/examples .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +
 
 -include deploy.mk

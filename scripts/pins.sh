@@ -12,7 +12,7 @@ esac
 compile() { # OUTPUT ARGUMENT...
   echo "$1" >&2
   "$uv" pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-    --custom-compile-command "make pins" "${upgrade[@]}" --output-file "$@"
+    --custom-compile-command "make pins" ${upgrade[@]+"${upgrade[@]}"} --output-file "$@"
 }
 
 compile requirements/development.txt pyproject.toml requirements/build.in --extra dev --extra docs \
