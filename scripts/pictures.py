@@ -40,7 +40,7 @@ def _demo_in_terminal() -> pyte.Screen:
     if process == 0:
         os.environ.update(COLUMNS=str(COLUMNS), LINES=str(LINES), TERM="xterm-256color")
         os.execv(sys.executable, [sys.executable, "scripts/demo.py"])
-    # the checkout's place is nobody's business, and would not fit
+    # the path of the checkout is private, and would not fit
     here = re.compile(re.escape(Path.cwd().as_uri().encode()))
     while True:
         select.select([terminal], [], [])

@@ -55,7 +55,7 @@ VARIABLES = (
 class Forwarder(socketserver.BaseRequestHandler):
     """Hands connections from containers on to a port of 127.0.0.1, which they cannot reach themselves."""
 
-    server: Door
+    server: ForwardedPort
 
     def handle(self) -> None:
         """Copy both directions until one side has said everything."""
@@ -73,7 +73,7 @@ class Forwarder(socketserver.BaseRequestHandler):
             target.shutdown(socket.SHUT_WR)
 
 
-class Door(socketserver.ThreadingTCPServer):
+class ForwardedPort(socketserver.ThreadingTCPServer):
     """A port that containers reach, on the address that Docker's network has on this machine and on no other."""
 
     daemon_threads = True
@@ -101,10 +101,10 @@ def bridge_gateway() -> str:
     return str(network.get("Gateway") or next(ip_network(network["Subnet"]).hosts()))
 
 
-def through_doors(address: str, gateway: str) -> str:
+def reachable_address(address: str, gateway: str) -> str:
     """Rewrite an address on 127.0.0.1 into one that containers reach."""
     parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=Door(gateway, int(parts.port or 80)).address))
+    return urlunsplit(parts._replace(netloc=ForwardedPort(gateway, int(parts.port or 80)).address))
 
 
 def local_template() -> Path:
@@ -167,7 +167,7 @@ def main() -> int:
     with embedded.embedded_aws() as aws:
         gateway = bridge_gateway()
         for name in ("AWS_ENDPOINT_URL", "COMPOSE_API_URL"):
-            os.environ[name] = through_doors(os.environ[name], gateway)
+            os.environ[name] = reachable_address(os.environ[name], gateway)
         variables = BUILT / "variables-local.json"
         variables.write_text(json.dumps({"Parameters": {name: os.environ[name] for name in VARIABLES}}))
         template = local_template()

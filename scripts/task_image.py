@@ -100,7 +100,7 @@ def push_image(repository: str, architecture: str, tag: str = __version__) -> st
     kind = ARCHITECTURES[architecture]
     image = f"{address}:{tag}"
     print(f"Building {image} for {kind.platform}", file=sys.stderr)
-    # the build's own words are for the person who waits, not for whoever reads the digest
+    # the output of the build goes to standard error: standard output is the digest alone
     sys.stderr.write(
         docker(
             *("build", "--platform", kind.platform, "--file", "task/Dockerfile", "--tag", image),
