@@ -22,7 +22,7 @@ tested=(--constraint requirements/development.txt)
 compile requirements/task.txt pyproject.toml --universal --python-version 3.11 "${tested[@]}"
 compile requirements/build.txt requirements/build.in --universal --python-version 3.11 "${tested[@]}"
 compile requirements/uv.txt requirements/uv.in --universal --python-version 3.11 "${tested[@]}"
-compile functions/dependencies/requirements.txt functions/dependencies/requirements.in --no-deps \
+compile functions/dependencies/requirements.txt functions/dependencies/requirements.in \
   --python-version 3.13 --python-platform x86_64-manylinux_2_34 "${tested[@]}"
 # tools in environments of their own: their pins exclude one another and ours
 compile requirements/sam.txt requirements/sam.in --universal --python-version 3.13
