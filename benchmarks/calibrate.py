@@ -28,8 +28,8 @@ from scipy.optimize import nnls
 
 from benchmarks.kernels import THRESHOLD, studyset
 from compose_runner import prediction
-from compose_runner.analysis.engine.estimators import ESTIMATORS, foci_permutations
-from compose_runner.analysis.engine.nulls import CountNull, UnionNull
+from compose_runner.analysis.engine.estimators import ESTIMATORS, prepare_foci_permutations
+from compose_runner.analysis.engine.histogram_permutations import CountNull, UnionNull
 from compose_runner.analysis.engine.runs import run_permutations
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def one_group(studies: Studyset) -> Iterator[tuple[str, Any]]:
         edges = _histogram_bin_edges(estimator.null_distributions_["histogram_bins"])
 
         def fwe(n_iters: int, estimator: Any = estimator, threshold: float = threshold) -> Any:
-            return foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, threshold)[0]
+            return prepare_foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, threshold)[0]
 
         def null(n_iters: int, estimator: Any = estimator, edges: Any = edges, name: str = name) -> Any:
-            run = foci_permutations(estimator, "null_montecarlo", n_iters, None)[0]
+            run = prepare_foci_permutations(estimator, "null_montecarlo", n_iters, None)[0]
             return UnionNull(run, edges) if name == "ALE" else CountNull(run, edges)  # type: ignore[arg-type]
 
         yield f"{name}-fwe", fwe
@@ -65,7 +65,7 @@ def one_group(studies: Studyset) -> Iterator[tuple[str, Any]]:
 
 def two_groups(first: Studyset, second: Studyset) -> Iterator[tuple[str, Any]]:
     """Yield the runs of the estimators of two groups."""
-    from compose_runner.analysis.engine.groups import SubtractionPermutations
+    from compose_runner.analysis.engine.label_permutations import SubtractionPermutations
 
     chi2: Any = ESTIMATORS["MKDAChi2"](random_state=1, kernel__r=10)
     chi2.fit(first, second)
@@ -79,7 +79,7 @@ def two_groups(first: Studyset, second: Studyset) -> Iterator[tuple[str, Any]]:
     def permutations(n_iters: int, tails: Any) -> Any:
         orders, seed = subtraction._label_orders("alesubtraction_permutations", store.n_group1, store.n_total)
         groups = (store.group1, store.group2)
-        return SubtractionPermutations(orders, *groups, tails, None, None, None, n_iters, seed)
+        return SubtractionPermutations(orders, *groups, n_iters, seed, observed=tails)
 
     yield "ALESubtraction-null", lambda n_iters: permutations(n_iters, observed)
     yield "ALESubtraction-fwe", lambda n_iters: permutations(n_iters, None)

@@ -150,7 +150,7 @@ def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int
     import warnings
 
     from benchmarks.kernels import THRESHOLD, studyset
-    from compose_runner.analysis.engine.estimators import ESTIMATORS, foci_permutations
+    from compose_runner.analysis.engine.estimators import ESTIMATORS, prepare_foci_permutations
     from compose_runner.analysis.engine.runs import run_permutations
 
     logging.disable(logging.WARNING)
@@ -163,7 +163,7 @@ def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int
     threshold = float(estimator._p_to_summarystat(THRESHOLD))
 
     def run(count: int) -> tuple[float, float]:
-        permutations, reason = foci_permutations(estimator, "correct_fwe_montecarlo", count, threshold)
+        permutations, reason = prepare_foci_permutations(estimator, "correct_fwe_montecarlo", count, threshold)
         if permutations is None:
             raise SystemExit(f"{name}: {reason}")
         began, worked = time.perf_counter(), time.process_time()

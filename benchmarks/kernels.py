@@ -25,7 +25,7 @@ from nimare.utils import _mask_coverage_to_null_ijk, _mask_img_to_bool
 from scipy import ndimage
 from scipy.stats import chi2
 
-from compose_runner.analysis.engine.estimators import ESTIMATORS, foci_permutations
+from compose_runner.analysis.engine.estimators import ESTIMATORS, prepare_foci_permutations
 from compose_runner.analysis.engine.runs import run_permutations
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def foci_steps(name: str, studies: Studyset, n_iters: int) -> tuple[Any, Any]:
     estimator: Any = ESTIMATORS[name](random_state=1, **arguments)
     estimator.fit(studies)
     threshold = estimator._p_to_summarystat(THRESHOLD)
-    run, reason = foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, float(threshold))
+    run, reason = prepare_foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, float(threshold))
     if run is None:
         raise SystemExit(f"{name}: {reason}")
     null_ijk = _mask_coverage_to_null_ijk(estimator.masker, mask_coverage="brain")

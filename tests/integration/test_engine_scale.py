@@ -14,7 +14,7 @@ from nimare.meta.cbma import SCALE
 from nimare.meta.kernel import ALEKernel, MKDAKernel
 
 from compose_runner.analysis import engine
-from compose_runner.analysis.engine.scale import statistic, sums_reaching
+from compose_runner.analysis.engine.scale_permutations import compute_statistic, sums_reaching
 from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
 
 OURS = engine.estimator_class("SCALE", SCALE)
@@ -58,12 +58,12 @@ def test_ties_with_the_observed_map_count_as_nimares_do() -> None:
 
 def test_the_highest_sum_that_reaches_a_statistic_is_found_to_the_last_bit() -> None:
     sums = -np.concatenate([[0.0, 1e-20, 1e-9], np.random.default_rng(0).exponential(0.05, 500), [3.0, 40.0]])
-    observed = statistic(sums)
+    observed = compute_statistic(sums)
     limits = sums_reaching(observed)
     assert (limits >= sums).all()
-    assert (statistic(limits) >= observed).all()
+    assert (compute_statistic(limits) >= observed).all()
     positive = observed > 0
-    assert (statistic(np.nextafter(limits, 1))[positive] < observed[positive]).all()
+    assert (compute_statistic(np.nextafter(limits, 1))[positive] < observed[positive]).all()
     np.testing.assert_array_equal(sums_reaching(np.array([0.0, -0.5, 1.5])), [0, 0, -np.inf])
 
 

@@ -13,7 +13,7 @@ from nimare.correct import FWECorrector
 from nimare.nimads import Studyset
 from numba.core.dispatcher import Dispatcher
 
-from compose_runner.analysis.engine import foci
+from compose_runner.analysis.engine import foci_permutations
 from compose_runner.analysis.engine.estimators import ESTIMATORS
 from compose_runner.analysis.engine.warm import warm
 from compose_runner.analysis.fast.foci import foci_at_once
@@ -87,7 +87,7 @@ def test_nothing_is_left_to_compile(job: tuple[str, dict[str, Any]]) -> None:
 @pytest.mark.parametrize("null_method", ["approximate", "montecarlo"])
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_is_left_to_compile_when_counts_need_32_bits(null_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foci, "SMALL_COUNT", 0)
+    monkeypatch.setattr(foci_permutations, "SMALL_COUNT", 0)
     known = compiled()
     estimator = ESTIMATORS["KDA"](random_state=0, kernel__r=6, null_method=null_method, n_iters=2)
     result = estimator.fit(studies([7, 3, 1], 1, "first"))

@@ -11,7 +11,7 @@ import pytest
 
 from compose_runner import prediction
 from compose_runner.analysis.checkpoints import CHECKPOINTS, INPUTS, CheckpointDirectory
-from compose_runner.analysis.engine import foci
+from compose_runner.analysis.engine import foci_permutations
 from compose_runner.analysis.engine.draws import FociDraws
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.monte_carlo import MonteCarlo
@@ -77,7 +77,7 @@ class _Interruption:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw five permutations at a time, so that there is something to keep between them."""
-    monkeypatch.setattr(foci, "FociDraws", partial(FociDraws, block_bytes=5 * 8 * 80))
+    monkeypatch.setattr(foci_permutations, "FociDraws", partial(FociDraws, block_bytes=5 * 8 * 80))
 
 
 def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

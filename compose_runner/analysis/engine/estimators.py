@@ -31,17 +31,21 @@ from nimare.utils import (
 )
 from scipy import sparse
 
-from compose_runner.analysis.engine.foci import (
+from compose_runner.analysis.engine.foci_permutations import (
     CountPermutations,
     FociStructure,
     UnionPermutations,
-    log_of_complement,
+    log_complement,
 )
-from compose_runner.analysis.engine.groups import Chi2Permutations, LabelOrders, SubtractionPermutations
+from compose_runner.analysis.engine.histogram_permutations import CountNull, UnionNull
+from compose_runner.analysis.engine.label_permutations import Chi2Permutations, LabelOrders, SubtractionPermutations
 from compose_runner.analysis.engine.monitor import unseen_iterations
-from compose_runner.analysis.engine.nulls import CountNull, UnionNull
-from compose_runner.analysis.engine.runs import cores, run_permutations
-from compose_runner.analysis.engine.scale import ScalePermutations, scale_permutations, statistic
+from compose_runner.analysis.engine.runs import available_cores, run_permutations
+from compose_runner.analysis.engine.scale_permutations import (
+    ScalePermutations,
+    compute_statistic,
+    prepare_scale_permutations,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,17 +134,17 @@ class _FociStep(_NiMAREInstance):
         whole: Any = super()
         if not (vfwe_only and estimator.null_method == "montecarlo"):
             threshold = None if vfwe_only else float(estimator._p_to_summarystat(voxel_thresh))
-            run, reason = foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, threshold)
+            run, reason = prepare_foci_permutations(estimator, "correct_fwe_montecarlo", n_iters, threshold)
             log_path(self, "the FWE correction", reason)
             if run is not None:
-                rows = run_permutations(run, cores(n_cores)).rows
+                rows = run_permutations(run, available_cores(n_cores)).rows
                 with self._reading(rows, vfwe_only):
                     return whole.correct_fwe_montecarlo(result, n_cores=1, **arguments)
         return whole.correct_fwe_montecarlo(result, n_cores=n_cores, **arguments)
 
     def _compute_null_montecarlo(self, n_iters: int, n_cores: int) -> Any:
         estimator: Any = self
-        run, reason = foci_permutations(estimator, "null_montecarlo", n_iters, None)
+        run, reason = prepare_foci_permutations(estimator, "null_montecarlo", n_iters, None)
         null: UnionNull | CountNull | None = None
         if run is not None:
             edges = _histogram_bin_edges(estimator.null_distributions_["histogram_bins"])
@@ -153,7 +157,7 @@ class _FociStep(_NiMAREInstance):
         log_path(self, "the Monte Carlo null", reason)
         if null is None:
             return super()._compute_null_montecarlo(n_iters, n_cores)  # type: ignore[misc]
-        found = run_permutations(null, cores(n_cores))
+        found = run_permutations(null, available_cores(n_cores))
         histogram = found.sums["histogram"]
         last_bins = np.bincount(found.rows[:, 0].astype(np.int64), minlength=len(histogram))
         estimator.null_distributions_["histweights_corr-none_method-montecarlo"] = histogram
@@ -184,7 +188,7 @@ class _FociStep(_NiMAREInstance):
         return super()._correct_fwe_montecarlo_permutation(*args, **kwargs)  # type: ignore[misc]
 
 
-def foci_permutations(
+def prepare_foci_permutations(
     estimator: Any, stream: str, n_iters: int, threshold: float | None
 ) -> tuple[UnionPermutations | CountPermutations | None, str | None]:
     """Prepare permutations of a fitted estimator's foci, or say why our kernels do not apply.
@@ -226,21 +230,21 @@ def foci_permutations(
         seed="" if estimator.random_state is None else f"{stream}-{estimator.random_state}",
     )
     if isinstance(plan, PermutationPlan):
-        return _union_of(plan, structure, threshold), None
-    return _density_of(estimator, plan, structure, threshold)
+        return _prepare_ale(plan, structure, threshold), None
+    return _prepare_density(estimator, plan, structure, threshold)
 
 
-def _union_of(plan: PermutationPlan, structure: FociStructure, threshold: float | None) -> UnionPermutations:
+def _prepare_ale(plan: PermutationPlan, structure: FociStructure, threshold: float | None) -> UnionPermutations:
     starts = plan.kernel_starts
     kernels = [
-        (plan.kernel_offsets[first:last], log_of_complement(plan.kernel_values[first:last]))
+        (plan.kernel_offsets[first:last], log_complement(plan.kernel_values[first:last]))
         for first, last in itertools.pairwise(starts)
     ]
     ones = np.ones(plan.n_groups)
     return UnionPermutations(structure, kernels, plan.group_kernel, ones, is_log=True, threshold=threshold)
 
 
-def _density_of(
+def _prepare_density(
     estimator: Any, plan: CoveragePlan, structure: FociStructure, threshold: float | None
 ) -> tuple[UnionPermutations | CountPermutations | None, str | None]:
     weights = getattr(estimator, "weight_vec_", None)
@@ -303,7 +307,7 @@ class MKDAChi2(_LabelStep, nimare_mkda.MKDAChi2):  # type: ignore[misc]
         log_path(self, "the FWE correction", reason)
         if run is None:
             return super().correct_fwe_montecarlo(result, voxel_thresh=voxel_thresh, n_iters=n_iters, n_cores=n_cores)
-        self._maxima = run_permutations(run, cores(n_cores)).rows
+        self._maxima = run_permutations(run, available_cores(n_cores)).rows
         try:
             with unseen_iterations():
                 return super().correct_fwe_montecarlo(result, voxel_thresh=voxel_thresh, n_iters=n_iters, n_cores=1)
@@ -361,9 +365,16 @@ class ALESubtraction(_LabelStep, nimare_ale.ALESubtraction):  # type: ignore[mis
         nowhere = np.zeros(ma_store.n_voxels, dtype=bool)
         upper, lower = (nowhere if masked and mask is None else mask for mask in (group1_mask, group2_mask))
         run = SubtractionPermutations(
-            orders, *groups, diff_ale_values, upper, lower, iter_diff_values, int(n_iters), seed
+            orders,
+            *groups,
+            int(n_iters),
+            seed,
+            observed=diff_ale_values,
+            upper=upper,
+            lower=lower,
+            differences=iter_diff_values,
         )
-        null = run_permutations(run, cores(n_cores))
+        null = run_permutations(run, available_cores(n_cores))
         extremes = null.rows[:, 0].astype(DEFAULT_FLOAT_DTYPE)
         if diff_ale_values is None:
             return extremes, None, None
@@ -391,7 +402,7 @@ class SCALE(_NiMAREInstance, nimare_ale.SCALE):  # type: ignore[misc]
             self.__dict__.pop("_run", None)
 
     def _prepare_permutations(self, n_iters: int) -> Any:
-        run, reason = scale_permutations(self, n_iters)
+        run, reason = prepare_scale_permutations(self, n_iters)
         log_path(self, "the voxels' null" if self._fitting else "the FWE correction", reason)
         if run is None:
             return super()._prepare_permutations(n_iters)
@@ -406,11 +417,11 @@ class SCALE(_NiMAREInstance, nimare_ale.SCALE):  # type: ignore[misc]
             self._run = sampled_voxel_idx  # runs when NiMARE hands over the observed map
             return iter(())
         # The correction takes each map's maximum, and the maximum of a maximum is itself.
-        return iter(statistic(run_permutations(sampled_voxel_idx, cores(n_cores)).rows[:, 0]))
+        return iter(compute_statistic(run_permutations(sampled_voxel_idx, available_cores(n_cores)).rows[:, 0]))
 
     def _scale_to_p(self, stat_values: Any, scale_values: Any) -> Any:
         if self._run is not None:
-            found = run_permutations(self._run.against(stat_values), cores(self.n_cores))
+            found = run_permutations(self._run.against(stat_values), available_cores(self.n_cores))
             scale_values = found.sums["exceedances"].astype(scale_values.dtype)
         return super()._scale_to_p(stat_values, scale_values)
 

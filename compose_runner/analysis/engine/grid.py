@@ -7,19 +7,17 @@ kernel leaves there is never read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from compose_runner.analysis.engine.lanes import LANES_PER_STEP
+from compose_runner.analysis.engine.simd import LANES_PER_STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class PaddedGrid:
+class PaddedGrid(NamedTuple):
     """Where the mask's voxels and the null's voxels are on the padded grid.
 
     Parameters
@@ -42,6 +40,8 @@ class PaddedGrid:
         Which cells of these runs are voxels of the mask.
     n_voxels : int
         Number of voxels of the mask.
+    pad : int
+        How many cells lie before a voxel along each axis.
     """
 
     size: int
@@ -54,11 +54,7 @@ class PaddedGrid:
     block_start: NDArray[np.int32]
     in_mask: NDArray[np.bool_]
     n_voxels: int
-
-    @property
-    def pad(self) -> int:
-        """How many cells lie before a voxel along each axis."""
-        return max(self.reach, 1)
+    pad: int
 
     def mask_cells(self) -> NDArray[np.int32]:
         """Return the cell of every voxel of the mask, in the order of the volume."""
@@ -108,4 +104,5 @@ def padded_grid(mask: NDArray[Any], null_ijk: NDArray[Any], reach: int) -> Padde
         block_start=(used * LANES_PER_STEP).astype(np.int32),
         in_mask=np.ascontiguousarray(blocks[used]).ravel(),
         n_voxels=len(ijk),
+        pad=pad,
     )

@@ -121,7 +121,7 @@ def shard_ranges(n_iters: int, n_shards: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(edges))
 
 
-def cores(n_cores: int | None) -> int:
+def available_cores(n_cores: int | None) -> int:
     """Return a number of threads: NiMARE's ``n_cores``, all available ones when it is not positive."""
     if n_cores is None or n_cores <= 0:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,7 +18,7 @@ import numpy as np
 from nimare.correct import FWECorrector
 from nimare.nimads import Studyset
 
-from compose_runner.analysis.engine import foci
+from compose_runner.analysis.engine import foci_permutations
 from compose_runner.analysis.engine.estimators import ESTIMATORS
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ def warm(estimators: Collection[str] = tuple(ESTIMATORS)) -> None:
     for name, arguments in CONFIGURATIONS:
         if name in estimators:
             _run(name, arguments, mask)
-    small_count, foci.SMALL_COUNT = foci.SMALL_COUNT, 0
+    small_count, foci_permutations.SMALL_COUNT = foci_permutations.SMALL_COUNT, 0
     try:
         for name, arguments in LARGE_COUNTS:
             if name in estimators:
                 _run(name, arguments, mask)
     finally:
-        foci.SMALL_COUNT = small_count
+        foci_permutations.SMALL_COUNT = small_count
 
 
 def _run(name: str, arguments: dict[str, Any], mask: nib.Nifti1Image) -> None:

@@ -9,9 +9,14 @@ import numpy as np
 from nimare.meta.utils import _kernel_to_sparse_support, get_ale_kernel
 from nimare.utils import DEFAULT_FLOAT_DTYPE, _mask_img_to_bool, mm2vox
 
-from compose_runner.analysis.engine.exceedances import count_exceedances
-from compose_runner.analysis.engine.foci import FociScratch, FociStructure, kernel_tables
-from compose_runner.analysis.engine.grid import padded_grid
+from compose_runner.analysis.engine.ale_kernels import ale_exceedances
+from compose_runner.analysis.engine.foci_permutations import (
+    FociPermutations,
+    FociStructure,
+    FociWorker,
+    SparseKernel,
+    kernel_reach,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +27,13 @@ if TYPE_CHECKING:
 _HIGHEST = 800.0
 
 
-def statistic(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+def compute_statistic(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return ALE for sums of ``log(1 - value)``, by the operations of NiMARE's ``_compute_ale_summarystat``."""
     return (1.0 - np.exp(sums)).astype(DEFAULT_FLOAT_DTYPE)
 
 
 def sums_reaching(observed: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return for each voxel the highest sum whose :func:`statistic` is at or above the observed one.
+    """Return for each voxel the highest sum whose :func:`compute_statistic` is at or above the observed one.
 
     Parameters
     ----------
@@ -43,17 +48,17 @@ def sums_reaching(observed: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     # Bisection over all doubles: those of one sign are in the order of their bits.
     below = np.zeros(len(observed), dtype=np.int64)
     above = np.full(len(observed), _HIGHEST).view(np.int64)
-    never = ~(statistic(-above.view(np.float64)) >= observed)
+    never = ~(compute_statistic(-above.view(np.float64)) >= observed)
     while (above - below > 1).any():
         middle = below + (above - below) // 2
-        reached = statistic(-middle.view(np.float64)) >= observed
+        reached = compute_statistic(-middle.view(np.float64)) >= observed
         above = np.where(reached, middle, above)
         below = np.where(reached, below, middle)
     limits = np.where(observed <= 0, 0.0, -above.view(np.float64))
     return np.where(never, -np.inf, limits)
 
 
-class ScalePermutations:
+class ScalePermutations(FociPermutations):
     """Permutations of SCALE: how often each voxel reaches an observed map, and the lowest sum of each permutation.
 
     Parameters
@@ -77,61 +82,50 @@ class ScalePermutations:
         structure: FociStructure,
         order: NDArray[np.int64],
         in_mask: NDArray[np.bool_],
-        kernels: list[tuple[NDArray[Any], NDArray[Any]]],
+        kernels: list[SparseKernel],
         group_kernel: NDArray[np.int64],
     ) -> None:
-        self.structure, self.order = structure, order
-        self.n_iters = structure.n_iters
-        self.kernels = kernel_tables(kernels, np.float64)
-        self.grid = padded_grid(structure.mask, structure.null_ijk, self.kernels.reach)
-        self.voxel_cell = np.ascontiguousarray(self.grid.mask_cells()[in_mask[structure.mask]])
-        self.group_kernel = np.ascontiguousarray(group_kernel, dtype=np.int64)
-        self.crowded = structure.crowded(self.grid)
-        self.draws = structure.draws()
+        super().__init__(structure, structure.plan(kernels, np.float64, group_kernel, exact=True))
+        self.order = order
+        self.voxel_cell = np.ascontiguousarray(self.plan.grid.mask_cells()[in_mask[structure.mask]])
         self.limits = np.full(len(self.voxel_cell), -np.inf)
-        self.name = self._named()
+        self.name = self._digest()
 
-    def _named(self) -> str:
-        parts = (self.order, self.voxel_cell, self.kernels.exact, self.group_kernel, self.limits)
+    def _digest(self) -> str:
+        parts = (self.order, self.voxel_cell, self.plan.kernels.exact, self.plan.studies.kernel, self.limits)
         return self.structure.digest(*parts)
 
     def against(self, observed: NDArray[np.floating[Any]]) -> ScalePermutations:
         """Return the same permutations, compared with an observed map; without one nothing is counted."""
         made = copy.copy(self)
         made.limits = sums_reaching(observed)
-        made.name = made._named()
+        made.name = made._digest()
         return made
 
     def blocks(self, first: int, last: int) -> Iterator[tuple[int, Any, int]]:
         """Yield blocks of drawn foci."""
-        for column, draws in self.draws.blocks(first, last):
-            yield column, np.ascontiguousarray(draws[:, self.order]), len(draws)
+        for column, draws, length in super().blocks(first, last):
+            yield column, np.ascontiguousarray(draws[:, self.order]), length
 
     def worker(self) -> _ScaleWorker:
         """Make the scratch of one more thread."""
         return _ScaleWorker(self)
 
 
-class _ScaleWorker(FociScratch):
+class _ScaleWorker(FociWorker):
     def __init__(self, permutations: ScalePermutations) -> None:
-        super().__init__(permutations, np.float64, with_study=True)  # type: ignore[arg-type]
+        super().__init__(permutations.plan)
         self.run = permutations
         self.sums = {"exceedances": np.zeros(len(permutations.voxel_cell), dtype=np.int64)}
-        self.scale_row = np.ones(len(self.wide))
-        self.row_cells = permutations.kernels.row_cells(permutations.grid)
 
     def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
         """Compute some permutations of a block."""
-        run, grid, kernels = self.run, self.run.grid, self.run.kernels
-        count_exceedances(
-            start, stop, block, grid.null_ijk, grid.null_corner, run.structure.offsets, run.group_kernel, run.crowded,
-            kernels.table, kernels.rows, self.row_cells, kernels.row_counts, kernels.reach, run.voxel_cell, run.limits,
-            self.total, self.study, self.ijk, self.corner, self.meets, self.seen, self.scale_row,
-            self.sums["exceedances"], rows, self.wide,
-        )  # fmt: skip
+        run, counts = self.run, self.sums["exceedances"]
+        draws, out = block[start:stop], rows[start:stop]
+        ale_exceedances(draws, run.plan, self.foci, self.cell_sums, run.voxel_cell, run.limits, counts, out)
 
 
-def scale_permutations(estimator: Any, n_iters: int) -> tuple[ScalePermutations | None, str | None]:
+def prepare_scale_permutations(estimator: Any, n_iters: int) -> tuple[ScalePermutations | None, str | None]:
     """Prepare permutations of a fitted SCALE, or say why our kernel does not apply.
 
     Parameters
@@ -158,11 +152,11 @@ def scale_permutations(estimator: Any, n_iters: int) -> tuple[ScalePermutations 
     ids, group = np.unique(arguments["exp_idx"], return_inverse=True)
     order = np.argsort(group, kind="stable")
     offsets = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(ids)))]).astype(np.int64)
-    kernels, group_kernel = _kernels(estimator.masker.mask_img, arguments, order[offsets[:-1]])
+    kernels, group_kernel = _find_kernels(estimator.masker.mask_img, arguments, order[offsets[:-1]])
     if kernels is None:
         return None, "NiMARE's logarithm of its kernel is not monotonic, or a sample size is not a number"
-    reach = max(int(np.abs(places).max()) for places, _ in kernels)
-    in_mask, layout, null_ijk = _layout(_mask_img_to_bool(estimator.masker.mask_img), pool, reach)
+    mask = _mask_img_to_bool(estimator.masker.mask_img)
+    in_mask, layout, null_ijk = _lay_out(mask, pool, kernel_reach(kernels))
     stream = "scale_permutations"
     structure = FociStructure(
         mask=layout,
@@ -175,9 +169,9 @@ def scale_permutations(estimator: Any, n_iters: int) -> tuple[ScalePermutations 
     return ScalePermutations(structure, order, in_mask, kernels, group_kernel), None
 
 
-def _kernels(
+def _find_kernels(
     mask_img: Any, arguments: dict[str, Any], first_foci: NDArray[np.int64]
-) -> tuple[list[tuple[NDArray[Any], NDArray[Any]]] | None, NDArray[np.int64]]:
+) -> tuple[list[SparseKernel] | None, NDArray[np.int64]]:
     """Return the kernels that ``compute_ale_ma`` takes for these arguments, and which one each study has."""
     one = np.zeros(len(first_foci), dtype=np.int64)
     sizes = arguments["sample_sizes"]
@@ -194,25 +188,25 @@ def _kernels(
     else:
         dense = [arguments["kernel"]]
     made = []
-    for places, values in map(_kernel_to_sparse_support, dense):
+    for offsets, values in map(_kernel_to_sparse_support, dense):
         # NiMARE takes the highest value of a study's foci and its logarithm in single precision then; the lowest
         # logarithm is the same as long as no higher value has a higher one.
         if (np.diff(np.log1p(-np.unique(values))) > 0).any():
             return None, one
-        made.append((places, np.log1p(-values).astype(np.float64)))
+        made.append((offsets, np.log1p(-values).astype(np.float64)))
     return made, one
 
 
-def _layout(
+def _lay_out(
     mask: NDArray[np.bool_], pool: NDArray[np.int32], reach: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int32]]:
-    """Make room around the mask for a pool whose voxels may lie outside of it, or of the volume.
+    """Pad the mask for a pool whose voxels may lie outside of it, or of the volume.
 
     A voxel too far away to reach the volume is moved to where it still does not.
     """
-    room = reach + 1
-    in_mask = np.pad(mask, room)
-    moved = np.clip(pool + room, 0, np.array(in_mask.shape) - 1).astype(np.int32)
+    margin = reach + 1
+    in_mask = np.pad(mask, margin)
+    moved = np.clip(pool + margin, 0, np.array(in_mask.shape) - 1).astype(np.int32)
     layout = in_mask.copy()
     layout[tuple(moved.min(axis=0))] = layout[tuple(moved.max(axis=0))] = True
     return in_mask, layout, moved

@@ -8,11 +8,71 @@ active studies for MKDAChi2, sums of logarithms in NiMARE's own order for ALESub
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 from numba import njit
 
-from compose_runner.analysis.engine.clusters import largest_clusters
-from compose_runner.analysis.engine.lanes import add_widened
+from compose_runner.analysis.engine.clusters import ClusterScratch, largest_clusters
+from compose_runner.analysis.engine.simd import add_widened
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from compose_runner.analysis.engine.grid import PaddedGrid
+
+
+class BinaryMaps(NamedTuple):
+    """The studies of two groups, as the voxels that each of them reaches.
+
+    Parameters
+    ----------
+    n_first : int
+        Studies of the first group.
+    indptr : ndarray of shape (S + 1,), int64
+    indices : ndarray of int32
+        Study ``s`` reaches the voxels ``indices[indptr[s]:indptr[s + 1]]`` of the mask.
+    all_counts : ndarray of int32
+        How many studies reach each voxel.
+    voxel_cell : ndarray of int32
+        The cell of each voxel on the grid.
+    grid : PaddedGrid
+    """
+
+    n_first: int
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    all_counts: NDArray[np.int32]
+    voxel_cell: NDArray[np.int32]
+    grid: PaddedGrid
+
+
+class Chi2Scratch(NamedTuple):
+    """Scratch of :func:`chi2_maxima`: studies per voxel, and each group's uniformity per number of studies."""
+
+    counts: NDArray[np.int32]
+    first_table: NDArray[np.float64]
+    second_table: NDArray[np.float64]
+    clusters: ClusterScratch
+
+
+class LogRows(NamedTuple):
+    """A sparse matrix of logarithms whose rows can be added some voxels at a time.
+
+    Parameters
+    ----------
+    pieces : ndarray of int64
+        Row ``r`` has the pieces ``pieces[r]`` to ``pieces[r + 1]``.
+    at : ndarray of int32
+        First voxel of each piece.
+    logs : ndarray of float32
+        ``log(1 - value)``, as many to a piece as there are lanes. NumPy's logarithm in single precision, as in NiMARE's
+        own step.
+    """
+
+    pieces: NDArray[np.int64]
+    at: NDArray[np.int32]
+    logs: NDArray[np.float32]
 
 
 @njit(nogil=True, cache=True)
@@ -53,18 +113,28 @@ def association(a, b, n_a, n_b):
 
 
 @njit(nogil=True, cache=True)
-def chi2_maxima(
-    start, stop, orders, n_first, indptr, indices, all_counts, voxel_cell, stride_y, stride_x, threshold, counts,
-    first_table, second_table, label, cell, stat, parent, size, mass, out,
-):  # fmt: skip
-    """Compute the nine maxima of label permutations ``start`` to ``stop``.
+def chi2_maxima(orders, maps, threshold, scratch, out):
+    """Compute the nine maxima of some label permutations.
 
     Statistic, cluster size and cluster mass, of the first group's uniformity, the second group's uniformity, and the
     association, in this order.
+
+    Parameters
+    ----------
+    orders : ndarray of shape (P, S), int32
+        The first group's studies, then the second's.
+    maps : BinaryMaps
+    threshold : float
+        Chi-squared above which a voxel belongs to a cluster.
+    scratch : Chi2Scratch
+    out : ndarray of shape (P, 9)
     """
+    n_first, indptr, indices, all_counts, voxel_cell, grid = maps
+    counts, first_table, second_table, clusters = scratch
+    cell, stat = clusters.cell, clusters.stat
     n_second = orders.shape[1] - n_first
     n_voxels = counts.shape[0]
-    for i in range(start, stop):
+    for i in range(orders.shape[0]):
         if n_first <= n_second:
             add_counts(orders[i, :n_first], indptr, indices, counts)
         else:
@@ -94,31 +164,36 @@ def chi2_maxima(
                     cell[n_above] = voxel_cell[v]
                     stat[n_above] = single
                     n_above += 1
-            largest_size, largest_mass = largest_clusters(
-                cell, stat, n_above, stride_y, stride_x, threshold, label, parent, size, mass
-            )
+            largest_size, largest_mass = largest_clusters(n_above, grid, threshold, clusters)
             out[i, 3 * which] = highest
             out[i, 3 * which + 1] = largest_size
             out[i, 3 * which + 2] = largest_mass
 
 
 @njit(nogil=True, cache=True)
-def add_logs(rows, n_first, pieces1, at1, logs1, pieces2, at2, logs2, sums, rest, lanes):
-    """``sums`` becomes the sum of ``log(1 - value)`` over these rows of two stacked matrices of :class:`VectorRows`.
+def add_log_rows(row, logs, sums, lanes):
+    """Add the logarithms of one study to ``sums``."""
+    pieces, at, values = logs
+    w = len(lanes)
+    for t in range(pieces[row], pieces[row + 1]):
+        add_widened(sums, at[t], values, t * w, lanes)
+
+
+@njit(nogil=True, cache=True)
+def sum_logs(studies, first, second, sums, rest, lanes):
+    """``sums`` becomes the sum of ``log(1 - value)`` over some studies of two stacked matrices of :class:`LogRows`.
 
     The rows of each matrix are summed by themselves first, as NiMARE does: sums of floats depend on their order.
     """
-    w = len(lanes)
+    n_first = first.pieces.shape[0] - 1
     sums[:] = 0.0
     rest[:] = 0.0
-    for s in range(rows.shape[0]):
-        row = rows[s]
+    for s in range(studies.shape[0]):
+        row = studies[s]
         if row < n_first:
-            for t in range(pieces1[row], pieces1[row + 1]):
-                add_widened(sums, at1[t], logs1, t * w, lanes)
+            add_log_rows(row, first, sums, lanes)
         else:
-            for t in range(pieces2[row - n_first], pieces2[row - n_first + 1]):
-                add_widened(rest, at2[t], logs2, t * w, lanes)
+            add_log_rows(row - n_first, second, rest, lanes)
     for v in range(sums.shape[0]):
         sums[v] += rest[v]
 

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compose_runner.analysis.engine.clusters import cluster_scratch
 from compose_runner.analysis.engine.grid import padded_grid
-from compose_runner.analysis.engine.labels import add_logs, chi2_maxima, count_tails, group_difference
+from compose_runner.analysis.engine.label_kernels import (
+    BinaryMaps,
+    Chi2Scratch,
+    LogRows,
+    chi2_maxima,
+    count_tails,
+    group_difference,
+    sum_logs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,12 +108,17 @@ class Chi2Permutations:
         self, orders: LabelOrders, pooled: Any, mask: NDArray[np.bool_], threshold: float, n_iters: int, seed: str
     ) -> None:
         self.orders, self.n_iters, self.threshold = orders, n_iters, threshold
-        self.indptr = pooled.indptr.astype(np.int64)
-        self.indices = pooled.indices.astype(np.int32, copy=False)
-        self.all_counts = np.bincount(self.indices, minlength=pooled.shape[1]).astype(np.int32)
-        self.grid = padded_grid(mask, np.argwhere(mask)[:1], 0)
-        self.voxel_cell = self.grid.mask_cells()
-        self.name = digest(seed, mask, self.indptr, self.indices, [orders.n_first, n_iters], [threshold])
+        grid = padded_grid(mask, np.argwhere(mask)[:1], 0)
+        indices = pooled.indices.astype(np.int32, copy=False)
+        self.maps = BinaryMaps(
+            n_first=orders.n_first,
+            indptr=pooled.indptr.astype(np.int64),
+            indices=indices,
+            all_counts=np.bincount(indices, minlength=pooled.shape[1]).astype(np.int32),
+            voxel_cell=grid.mask_cells(),
+            grid=grid,
+        )
+        self.name = digest(seed, mask, self.maps.indptr, indices, [orders.n_first, n_iters], [threshold])
 
     def blocks(self, first: int, last: int) -> Iterator[tuple[int, Any, int]]:
         """Yield blocks of random orders."""
@@ -118,28 +132,23 @@ class Chi2Permutations:
 class _Chi2Worker:
     def __init__(self, permutations: Chi2Permutations) -> None:
         self.permutations = permutations
-        n_voxels, orders = len(permutations.all_counts), permutations.orders
+        orders, grid = permutations.orders, permutations.maps.grid
         self.sums: dict[str, NDArray[np.int64]] = {}
-        self.counts = np.zeros(n_voxels, dtype=np.int32)
-        self.first_table = np.zeros(orders.n_first + 1)
-        self.second_table = np.zeros(orders.n_total - orders.n_first + 1)
-        self.label = np.zeros(permutations.grid.size, dtype=np.int32)
-        self.cell, self.parent, self.size = (np.zeros(n_voxels, dtype=np.int32) for _ in range(3))
-        self.stat = np.zeros(n_voxels, dtype=np.float32)
-        self.mass = np.zeros(n_voxels)
+        self.scratch = Chi2Scratch(
+            counts=np.zeros(grid.n_voxels, dtype=np.int32),
+            first_table=np.zeros(orders.n_first + 1),
+            second_table=np.zeros(orders.n_total - orders.n_first + 1),
+            clusters=cluster_scratch(grid.n_voxels, grid.size),
+        )
 
     def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
         """Compute some permutations of a block."""
         run = self.permutations
-        chi2_maxima(
-            start, stop, block, run.orders.n_first, run.indptr, run.indices, run.all_counts, run.voxel_cell,
-            run.grid.stride_y, run.grid.stride_x, run.threshold, self.counts, self.first_table, self.second_table,
-            self.label, self.cell, self.stat, self.parent, self.size, self.mass, rows,
-        )  # fmt: skip
+        chi2_maxima(block[start:stop], run.maps, run.threshold, self.scratch, rows[start:stop])
 
 
-class VectorRows:
-    """A sparse matrix of logarithms whose rows can be added eight voxels at a time.
+def log_rows(matrix: Any) -> LogRows:
+    """Take the logarithms of a sparse matrix and cut its rows into pieces of eight voxels.
 
     The voxels that a study reaches come in runs, because neighbours along the last axis are neighbours in the mask.
     Every run is cut into pieces of eight voxels, the last one filled up with zeros, which change no sum.
@@ -148,39 +157,23 @@ class VectorRows:
     ----------
     matrix : scipy.sparse.csr_matrix
         Modelled activation of studies.
-
-    Attributes
-    ----------
-    pieces : ndarray of int64
-        Row ``r`` has the pieces ``pieces[r]`` to ``pieces[r + 1]``.
-    at : ndarray of int32
-        First voxel of each piece.
-    logs : ndarray of float32
-        ``log(1 - value)``, eight to a piece. NumPy's logarithm in single precision, as in NiMARE's own step.
     """
-
-    def __init__(self, matrix: Any) -> None:
-        indices = matrix.indices.astype(np.int64)
-        starts = np.ones(len(indices), dtype=bool)
-        starts[1:] = np.diff(indices) != 1
-        starts[matrix.indptr[:-1][np.diff(matrix.indptr) > 0]] = True
-        first = np.flatnonzero(starts)
-        run = np.cumsum(starts) - 1
-        place = np.arange(len(indices)) - first[run]
-        pieces_before = np.concatenate(([0], np.cumsum(-(-np.diff(np.append(first, len(indices))) // WIDTH))))
-        piece = pieces_before[run] + place // WIDTH
-        n_pieces = int(pieces_before[-1])
-        self.at = np.zeros(n_pieces, dtype=np.int32)
-        heads = place % WIDTH == 0
-        self.at[piece[heads]] = indices[heads]
-        self.logs = np.zeros(n_pieces * WIDTH, dtype=np.float32)
-        self.logs[piece * WIDTH + place % WIDTH] = np.log1p(-matrix.data)
-        self.pieces = np.append(piece, n_pieces)[matrix.indptr].astype(np.int64)
-
-    @property
-    def arrays(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """The attributes, in the order in which the compiled step takes them."""
-        return self.pieces, self.at, self.logs
+    indices = matrix.indices.astype(np.int64)
+    starts = np.ones(len(indices), dtype=bool)
+    starts[1:] = np.diff(indices) != 1
+    starts[matrix.indptr[:-1][np.diff(matrix.indptr) > 0]] = True
+    first = np.flatnonzero(starts)
+    run = np.cumsum(starts) - 1
+    position = np.arange(len(indices)) - first[run]
+    pieces_before = np.concatenate(([0], np.cumsum(-(-np.diff(np.append(first, len(indices))) // WIDTH))))
+    piece = pieces_before[run] + position // WIDTH
+    n_pieces = int(pieces_before[-1])
+    at = np.zeros(n_pieces, dtype=np.int32)
+    heads = position % WIDTH == 0
+    at[piece[heads]] = indices[heads]
+    logs = np.zeros(n_pieces * WIDTH, dtype=np.float32)
+    logs[piece * WIDTH + position % WIDTH] = np.log1p(-matrix.data)
+    return LogRows(np.append(piece, n_pieces)[matrix.indptr].astype(np.int64), at, logs)
 
 
 class SubtractionPermutations:
@@ -192,16 +185,16 @@ class SubtractionPermutations:
         Which study goes to which group.
     first, second : scipy.sparse.csr_matrix
         Modelled activation of the groups' studies.
-    observed : ndarray or None
-        The observed difference, when tails are to be counted against it.
-    upper, lower : ndarray of bool or None
-        Voxels at which the upper and the lower tail count; None for all.
-    differences : ndarray of shape (n_iters, n_voxels) or None
-        Where every permutation's difference goes, when clusters are wanted as well.
     n_iters : int
         Number of permutations.
     seed : str
         What identifies the draws; empty without a seed.
+    observed : ndarray, optional
+        The observed difference, when tails are to be counted against it.
+    upper, lower : ndarray of bool, optional
+        Voxels at which the upper and the lower tail count; all by default.
+    differences : ndarray of shape (n_iters, n_voxels), optional
+        Where every permutation's difference goes, when clusters are wanted as well.
     """
 
     n_columns = 1
@@ -211,16 +204,17 @@ class SubtractionPermutations:
         orders: LabelOrders,
         first: Any,
         second: Any,
-        observed: NDArray[Any] | None,
-        upper: NDArray[np.bool_] | None,
-        lower: NDArray[np.bool_] | None,
-        differences: NDArray[Any] | None,
         n_iters: int,
         seed: str,
+        *,
+        observed: NDArray[Any] | None = None,
+        upper: NDArray[np.bool_] | None = None,
+        lower: NDArray[np.bool_] | None = None,
+        differences: NDArray[Any] | None = None,
     ) -> None:
         self.orders, self.n_iters, self.differences = orders, n_iters, differences
         self.n_voxels = first.shape[1]
-        self.matrices = [*VectorRows(first).arrays, *VectorRows(second).arrays]
+        self.first, self.second = log_rows(first), log_rows(second)
         self.observed = None if observed is None else observed.astype(np.float64)
         everywhere = np.ones(self.n_voxels, dtype=bool)
         self.upper = everywhere if upper is None else upper
@@ -229,7 +223,8 @@ class SubtractionPermutations:
         named = seed if differences is None else ""
         self.name = digest(
             named,
-            *self.matrices,
+            *self.first,
+            *self.second,
             [0] if observed is None else observed,
             self.upper,
             self.lower,
@@ -263,7 +258,7 @@ class _SubtractionWorker:
         upper, lower = self.sums["upper"], self.sums["lower"]
         for at in range(start, stop):
             for members, sums in ((orders[at, :n_first], self.first), (orders[at, n_first:], self.second)):
-                add_logs(members, n_first, *run.matrices, sums, self.rest, self.lanes)
+                sum_logs(members, run.first, run.second, sums, self.rest, self.lanes)
                 # NumPy's exponential, as in NiMARE's own step: a permutation that leaves a voxel's studies where they
                 # were must give the observed value again, to the last bit.
                 np.exp(sums, out=sums)
