@@ -27,9 +27,9 @@ from compose_runner.analysis.engine.foci_kernels import (
     Foci,
     Sums,
     for_each_study,
-    kernel_number,
     overlapping,
     place_foci,
+    step,
 )
 from compose_runner.analysis.engine.simd import add_excess, add_scaled, any_below, clear, lower_to
 
@@ -84,14 +84,12 @@ class AleScratch(NamedTuple):
     lanes: tuple[np.int8, ...]
 
 
-@njit(nogil=True, cache=True)
-def add_study(g, plan, foci, sums):
+@step
+def add_study(first, last, kernel, foci, sums):
     """Add one study's foci to the sums in one pass; where foci overlap, only what exceeds the earlier ones."""
-    first, last = plan.studies.offsets[g], plan.studies.offsets[g + 1]
     ijk, corner, overlaps = foci
     total, _, seen, scale, lanes = sums
-    table, rows, row_cell, n = kernel_number(plan.studies.kernel[g], plan)
-    scale[:] = plan.studies.scale[g]
+    table, rows, row_cell, n = kernel
     w = len(lanes)
     pitch = 3 * w
     for p in range(first, last):
@@ -114,14 +112,12 @@ def add_study(g, plan, foci, sums):
             add_excess(total, base + row_cell[r], table, (a * n + b) * pitch + w, seen, scale, lanes)
 
 
-@njit(nogil=True, cache=True)
-def add_dense_study(g, plan, foci, sums):
+@step
+def add_dense_study(first, last, kernel, foci, sums):
     """Add a study most of whose foci overlap: its own map first, then the map to the sums."""
-    first, last = plan.studies.offsets[g], plan.studies.offsets[g + 1]
     corner = foci.corner
     total, study, _, scale, lanes = sums
-    table, rows, row_cell, n = kernel_number(plan.studies.kernel[g], plan)
-    scale[:] = plan.studies.scale[g]
+    table, rows, row_cell, n = kernel
     w = len(lanes)
     for p in range(first, last):
         for r in range(rows.shape[0]):
@@ -137,7 +133,7 @@ def add_dense_study(g, plan, foci, sums):
 add_studies = for_each_study(add_study, add_dense_study)
 
 
-@njit(nogil=True, cache=True)
+@step
 def sum_studies(draw, plan, foci, sums):
     """Compute the sums of one permutation."""
     place_foci(draw, plan.grid, foci)
@@ -145,7 +141,7 @@ def sum_studies(draw, plan, foci, sums):
     add_studies(plan, foci, sums)
 
 
-@njit(nogil=True, cache=True)
+@step
 def cells_below(total, block_start, bias, limit, cell, lanes):
     """Collect the cells of the mask whose sum is below ``limit``, in order; return how many and the lowest sum."""
     w = len(lanes)
@@ -163,7 +159,7 @@ def cells_below(total, block_start, bias, limit, cell, lanes):
     return n, lowest
 
 
-@njit(nogil=True, cache=True)
+@step
 def lowest_sum(total, block_start, bias, lanes):
     """Return the lowest sum within the mask."""
     w = len(lanes)
@@ -177,7 +173,7 @@ def lowest_sum(total, block_start, bias, lanes):
     return lowest
 
 
-@njit(nogil=True, cache=True)
+@step
 def exact_sums(n_cells, cell, plan, foci, scratch):
     """Compute the sums of a few cells in double precision, study after study, into ``scratch.exact``."""
     xyz, exact, current, touched, plane = scratch
@@ -282,7 +278,7 @@ def bin_number(value, edges):
     return at
 
 
-@njit(nogil=True, cache=True)
+@step
 def bin_sums(total, voxel_cell, edges, histogram):
     """Add every voxel's ALE to ``histogram``; return the last bin used."""
     last = 0
@@ -303,7 +299,7 @@ def bin_sums(total, voxel_cell, edges, histogram):
     return last
 
 
-@njit(nogil=True, cache=True)
+@step
 def count_sums(total, voxel_cell, limits, counts):
     """Add to ``counts`` where a voxel's sum is at or below its limit; return the lowest sum within the mask."""
     lowest = 0.0

@@ -49,7 +49,6 @@ def cluster_scratch(n_voxels: int, n_cells: int) -> ClusterScratch:
     )
 
 
-
 @njit(nogil=True, cache=True)
 def find_root(parent, x):
     """Return the root of ``x`` in a union-find forest, halving the path."""

@@ -111,7 +111,13 @@ class Sums(NamedTuple):
     lanes: tuple[np.int8, ...]
 
 
-@njit(nogil=True, cache=True)
+# Parts of kernels, which nothing calls from Python: LLVM decides which are inlined, but for those that are so short
+# that a call would cost more than they do.
+step = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined_step = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
+@inlined_step
 def place_foci(draw, grid, foci):
     """Look up where the foci of one permutation lie."""
     null_ijk, null_corner = grid.null_ijk, grid.null_corner
@@ -124,7 +130,7 @@ def place_foci(draw, grid, foci):
         corner[p] = null_corner[d]
 
 
-@njit(nogil=True, cache=True)
+@inlined_step
 def overlapping(first, p, ijk, n, overlaps):
     """Collect the distances of focus ``p`` to those foci from ``first`` on whose kernels overlap its own."""
     found = 0
@@ -140,41 +146,42 @@ def overlapping(first, p, ijk, n, overlaps):
     return found
 
 
-@njit(nogil=True, cache=True)
-def is_dense(g, plan, foci):
-    """Whether the map of study ``g`` has to be made before it is added."""
-    if plan.studies.dense[g]:
-        return True
-    if plan.studies.exact:
-        first, last = plan.studies.offsets[g], plan.studies.offsets[g + 1]
-        for p in range(first, last):
-            if overlapping(first, p, foci.ijk, 2 * plan.grid.reach + 1, foci.overlaps) > 0:
-                return True
+@inlined_step
+def any_overlap(first, last, n, foci):
+    """Whether any two foci of a study are so near that their kernels may overlap."""
+    for p in range(first, last):
+        if overlapping(first, p, foci.ijk, n, foci.overlaps) > 0:
+            return True
     return False
 
 
-@njit(nogil=True, cache=True)
-def kernel_number(k, plan):
+@inlined_step
+def take_kernel(kernels, k, n):
     """Return one kernel, without the rows that it does not use."""
-    kernels = plan.kernels
     n_rows = kernels.row_counts[k]
-    return Kernel(
-        kernels.table[k], kernels.rows[k, :n_rows], kernels.row_cells[k, :n_rows], 2 * plan.grid.reach + 1
-    )
+    return Kernel(kernels.table[k], kernels.rows[k, :n_rows], kernels.row_cells[k, :n_rows], n)
 
 
 def for_each_study(add_study, add_dense_study):
     """Make the compiled function that adds all studies of a permutation, each by the one step or the other.
 
-    Both steps are compiled functions of ``(g, plan, foci, sums)``.
+    Both steps are compiled functions of ``(first, last, kernel, foci, sums)``, the study's foci being ``first`` to
+    ``last``.
     """
 
-    @njit(nogil=True)
+    @step
     def add_studies(plan, foci, sums):
-        for g in range(plan.studies.offsets.shape[0] - 1):
-            if is_dense(g, plan, foci):
-                add_dense_study(g, plan, foci, sums)
+        offsets, number, scale, dense, exact = plan.studies
+        scale_row, n = sums.scale_row, 2 * plan.grid.reach + 1
+        kernel = take_kernel(plan.kernels, number[0], n)
+        for g in range(offsets.shape[0] - 1):
+            first, last = offsets[g], offsets[g + 1]
+            if g > 0 and number[g] != number[g - 1]:
+                kernel = take_kernel(plan.kernels, number[g], n)
+            scale_row[:] = scale[g]
+            if dense[g] or (exact and any_overlap(first, last, n, foci)):
+                add_dense_study(first, last, kernel, foci, sums)
             else:
-                add_study(g, plan, foci, sums)
+                add_study(first, last, kernel, foci, sums)
 
     return add_studies

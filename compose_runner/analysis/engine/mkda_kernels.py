@@ -17,9 +17,10 @@ from compose_runner.analysis.engine.foci_kernels import (
     Foci,
     Sums,
     for_each_study,
-    kernel_number,
     overlapping,
     place_foci,
+    step,
+    take_kernel,
 )
 from compose_runner.analysis.engine.simd import add_count, add_new_count, any_reaches, clear, mark
 
@@ -64,11 +65,11 @@ class CountScratch(NamedTuple):
     lanes: tuple[np.int8, ...]
 
 
-@njit(nogil=True, cache=True)
+@step
 def count_foci(n_foci, plan, foci, sums):
     """Count every focus: it does not matter which study they belong to."""
     corner, total, lanes = foci.corner, sums.total, sums.lanes
-    table, rows, row_cell, n = kernel_number(0, plan)
+    table, rows, row_cell, n = take_kernel(plan.kernels, 0, 2 * plan.grid.reach + 1)
     w = len(lanes)
     for p in range(n_foci):
         for r in range(rows.shape[0]):
@@ -76,13 +77,12 @@ def count_foci(n_foci, plan, foci, sums):
             add_count(total, corner[p] + row_cell[r], table, k, lanes)
 
 
-@njit(nogil=True, cache=True)
-def count_study(g, plan, foci, sums):
+@step
+def count_study(first, last, kernel, foci, sums):
     """Count the voxels that one study reaches, each once, in one pass."""
-    first, last = plan.studies.offsets[g], plan.studies.offsets[g + 1]
     ijk, corner, overlaps = foci
     total, seen, lanes = sums.total, sums.seen, sums.lanes
-    table, rows, row_cell, n = kernel_number(0, plan)
+    table, rows, row_cell, n = kernel
     w = len(lanes)
     pitch = 3 * w
     for p in range(first, last):
@@ -105,12 +105,11 @@ def count_study(g, plan, foci, sums):
             add_new_count(total, base + row_cell[r], table, (a * n + b) * pitch + w, seen, lanes)
 
 
-@njit(nogil=True, cache=True)
-def count_dense_study(g, plan, foci, sums):
+@step
+def count_dense_study(first, last, kernel, foci, sums):
     """Count the voxels of a study most of whose foci overlap: its own map first, then the map to the sums."""
-    first, last = plan.studies.offsets[g], plan.studies.offsets[g + 1]
     corner, total, study, lanes = foci.corner, sums.total, sums.study, sums.lanes
-    table, rows, row_cell, n = kernel_number(0, plan)
+    table, rows, row_cell, n = kernel
     w = len(lanes)
     for p in range(first, last):
         for r in range(rows.shape[0]):
@@ -126,7 +125,7 @@ def count_dense_study(g, plan, foci, sums):
 count_studies = for_each_study(count_study, count_dense_study)
 
 
-@njit(nogil=True, cache=True)
+@step
 def count_permutation(draw, plan, every_focus, foci, sums):
     """Compute the counts of one permutation."""
     place_foci(draw, plan.grid, foci)
@@ -137,7 +136,7 @@ def count_permutation(draw, plan, every_focus, foci, sums):
         count_studies(plan, foci, sums)
 
 
-@njit(nogil=True, cache=True)
+@step
 def highest_count(total, block_start, in_mask, lanes):
     """Return the highest count within the mask."""
     w = len(lanes)
