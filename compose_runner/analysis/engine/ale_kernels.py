@@ -11,6 +11,10 @@ That value only falls with the sum, so there is one sum per voxel up to which it
 NumPy's own exponential, and a permutation is then compared without computing a statistic.
 
 Sums are kept negative: ALE adds ``log(1 - value)``, a weighted density adds ``-weight * value``.
+
+Sources: Turkeltaub et al. (2012), doi:10.1002/hbm.21186 (the strongest focus of a study counts); Eickhoff et al.
+(2012), doi:10.1016/j.neuroimage.2011.09.017 (maxima and clusters of permutations); Langner et al. (2014),
+doi:10.1016/j.neuroimage.2014.06.007 (SCALE); all of them as NiMARE computes them.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="import-untyped"

@@ -149,10 +149,10 @@ def overlapping(first, p, ijk, n, overlaps):
 @inlined_step
 def any_overlap(first, last, n, foci):
     """Whether any two foci of a study are so near that their kernels may overlap."""
-    for p in range(first, last):
-        if overlapping(first, p, foci.ijk, n, foci.overlaps) > 0:
-            return True
-    return False
+    p = first
+    while p < last and overlapping(first, p, foci.ijk, n, foci.overlaps) == 0:
+        p += 1
+    return p < last
 
 
 @inlined_step

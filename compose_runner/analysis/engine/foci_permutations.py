@@ -171,6 +171,7 @@ class FociPermutations:
         The same laid out for the kernels.
     """
 
+    name: str
     n_columns = 3
 
     def __init__(self, structure: FociStructure, plan: FociPlan) -> None:
@@ -237,13 +238,10 @@ class UnionPermutations(FociPermutations):
         self.kernels, self.is_log = kernels, is_log
         # Rounding of single precision: once per increment, per kernel value, weight, and the statistic's own.
         slack = float((2 * structure.offsets[-1] + 16) * 2.0**-24)
-        if threshold is None or (is_log and threshold >= 1):
-            limit = -np.inf
-        else:
-            limit = (np.log1p(-threshold) if is_log else -threshold) * (1 - min(slack, 1.0))
-        limit = np.float32(limit)
-        if np.isfinite(limit):
-            limit = np.nextafter(limit, np.float32(np.inf))
+        limit = np.float32(-np.inf)
+        if threshold is not None and not (is_log and threshold >= 1):
+            below = np.log1p(-threshold) if is_log else -threshold
+            limit = np.nextafter(np.float32(below * (1 - min(slack, 1.0))), np.float32(np.inf))
         self.limits = AleLimits(
             bias=np.where(self.plan.grid.in_mask, np.float32(0), np.float32(np.inf)).astype(np.float32),
             limit=limit,

@@ -1,4 +1,4 @@
-"""Histograms of every voxel's statistic over permutations, ready to run: the Monte Carlo null of uncorrected p-values."""
+"""Histograms of every voxel's statistic over permutations, ready to run: the null of uncorrected p-values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_runner.analysis.engine.ale_kernels import ale_histograms, bin_number
-from compose_runner.analysis.engine.foci_kernels import FociPlan
 from compose_runner.analysis.engine.foci_permutations import (
     CountPermutations,
     FociPermutations,
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from compose_runner.analysis.engine.foci_kernels import FociPlan
 
 
 class _Histogram:

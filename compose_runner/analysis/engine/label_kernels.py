@@ -4,6 +4,10 @@
 
 A study's map does not change, only which group it counts for. So a permutation is a sum of sparse rows: counts of
 active studies for MKDAChi2, sums of logarithms in NiMARE's own order for ALESubtraction.
+
+Sources: Wager et al. (2007), doi:10.1093/scan/nsm015 (MKDAChi2); Laird et al. (2005), doi:10.1002/hbm.20136, and
+Eickhoff et al. (2012), doi:10.1016/j.neuroimage.2011.09.017 (ALESubtraction); both as NiMARE computes them, the
+chi-squared tests operation by operation those of ``nimare.stats.one_way`` and ``nimare.stats.two_way``.
 """
 
 from __future__ import annotations

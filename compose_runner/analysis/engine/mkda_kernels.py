@@ -2,6 +2,9 @@
 
 Counts are small integers: they are added exactly, sixteen voxels at a time, and become a statistic by a table that
 holds what NiMARE's repeated addition gives.
+
+Sources: Wager et al. (2007), doi:10.1093/scan/nsm015 (MKDA); Wager et al. (2003), doi:10.1016/S1053-8119(03)00078-8
+(KDA); both as NiMARE computes them.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code="import-untyped"

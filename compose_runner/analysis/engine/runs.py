@@ -20,7 +20,7 @@ import numpy as np
 from compose_runner.analysis.engine.sessions import Session, ShardFinished, current_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -105,7 +105,7 @@ class NullDistribution:
         return {"rows": self.rows[: self.done], "range": np.array([self.first, len(self.rows)]), **sums}
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], n_columns: int) -> NullDistribution:
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], n_columns: int) -> NullDistribution:
         """Read what :meth:`arrays` gave."""
         first, length = (int(value) for value in arrays["range"])
         kept = arrays["rows"]
@@ -148,118 +148,132 @@ def run_permutations(permutations: Permutations, n_cores: int) -> NullDistributi
     ShardFinished
         The session asked for one shard and it is complete.
     """
-    wishes = current_session()
-    ranges = shard_ranges(permutations.n_iters, wishes.n_shards)
+    session = current_session()
+    ranges = shard_ranges(permutations.n_iters, session.n_shards)
     whole = NullDistribution(0, np.zeros((permutations.n_iters, permutations.n_columns)))
-    pieces = [_load(permutations, wishes, index, *limits) for index, limits in enumerate(ranges)]
+    names = [f"{permutations.name}-{index}-of-{session.n_shards}" for index in range(session.n_shards)]
+    pieces = [_load(permutations, session, name, *limits) for name, limits in zip(names, ranges, strict=True)]
+
+    def run(index: int, before: int, total: int) -> None:
+        def report(done: int) -> None:
+            if session.progress is not None:
+                session.progress(before + done, total)
+
+        _run_piece(permutations, pieces[index], names[index], n_cores, report)
+
     # what no store can hold is needed whole by whatever comes after it
-    if wishes.shard is not None and permutations.name and not all(piece.complete for piece in pieces):
-        _run_piece(permutations, pieces[wishes.shard], wishes, wishes.shard, n_cores, 0, len(pieces[wishes.shard].rows))
-        raise ShardFinished(_piece_name(permutations, wishes, wishes.shard))
+    if session.shard is not None and permutations.name and not all(piece.complete for piece in pieces):
+        run(session.shard, 0, len(pieces[session.shard].rows))
+        raise ShardFinished(names[session.shard])
     missing = sum(len(piece.rows) - piece.done for piece in pieces)
-    if missing and wishes.before_run is not None and wishes.store is not None and permutations.name:
-        wishes.before_run(missing)
+    if missing and session.before_run is not None and session.store is not None and permutations.name:
+        session.before_run(missing)
     before = sum(piece.done for piece in pieces if piece.complete)
     for index, piece in enumerate(pieces):
         if not piece.complete:
-            _run_piece(permutations, piece, wishes, index, n_cores, before, permutations.n_iters)
+            run(index, before, permutations.n_iters)
             before += len(piece.rows)
         whole.rows[piece.first : piece.first + len(piece.rows)] = piece.rows
         whole.add(piece.sums)
     whole.done = permutations.n_iters
-    if wishes.progress is not None and not missing:  # otherwise the last block has told
-        wishes.progress(permutations.n_iters, permutations.n_iters)
+    if session.progress is not None and not missing:  # otherwise the last block has told
+        session.progress(permutations.n_iters, permutations.n_iters)
     return whole
 
 
-def _piece_name(permutations: Permutations, wishes: Session, index: int) -> str:
-    return f"{permutations.name}-{index}-of-{wishes.n_shards}"
-
-
-def _load(permutations: Permutations, wishes: Session, index: int, first: int, last: int) -> NullDistribution:
-    if wishes.store is not None and permutations.name:
-        arrays = wishes.store.load(_piece_name(permutations, wishes, index))
+def _load(permutations: Permutations, session: Session, name: str, first: int, last: int) -> NullDistribution:
+    if session.store is not None and permutations.name:
+        arrays = session.store.load(name)
         if arrays is not None:
-            return NullDistribution.of(arrays, permutations.n_columns)
+            return NullDistribution.restore(arrays, permutations.n_columns)
     return NullDistribution(first, np.zeros((last - first, permutations.n_columns)))
 
 
+class _Threads:
+    """The threads that compute a range of permutations, each with a worker of its own while it computes.
+
+    Parameters
+    ----------
+    permutations : Permutations
+        What they compute.
+    n_threads : int
+        How many.
+    report : callable
+        Called with the number of permutations that are done, from the thread that waits for the others.
+    """
+
+    def __init__(self, permutations: Permutations, n_threads: int, report: Callable[[int], None]) -> None:
+        self.n_threads, self._report = n_threads, report
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="permutations")
+        self._workers: SimpleQueue[Worker] = SimpleQueue()
+        for _ in range(n_threads):
+            self._workers.put(permutations.worker())
+
+    def __enter__(self) -> _Threads:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pool.shutdown()
+
+    def compute(self, block: Any, rows: NDArray[np.float64], numbers: range, done: int) -> None:
+        """Compute a part of a block on all threads; on any error, an interruption included, leave no thread behind."""
+        step = max(1, min(64, len(numbers) // (STEPS_PER_CORE * self.n_threads)))
+        pending: set[Future[int]] = {
+            self._pool.submit(self._compute, block, rows, start, min(start + step, numbers.stop))
+            for start in numbers[::step]
+        }
+        try:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done += sum(future.result() for future in finished)
+                self._report(done)
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def _compute(self, block: Any, rows: NDArray[np.float64], start: int, stop: int) -> int:
+        worker = self._workers.get()
+        try:
+            worker.compute(block, start, stop, rows)
+        finally:
+            self._workers.put(worker)
+        return stop - start
+
+    def move_sums(self, piece: NullDistribution) -> None:
+        """Add what the workers have summed to a null distribution, and let them begin at 0."""
+        for _ in range(self.n_threads):
+            worker = self._workers.get()
+            piece.add(worker.sums)
+            for value in worker.sums.values():
+                value[...] = 0
+            self._workers.put(worker)
+
+
 def _run_piece(
-    permutations: Permutations,
-    piece: NullDistribution,
-    wishes: Session,
-    index: int,
-    n_cores: int,
-    before: int,
-    total: int,
+    permutations: Permutations, piece: NullDistribution, name: str, n_cores: int, report: Callable[[int], None]
 ) -> None:
-    """Compute what is missing of a range and save it on the way."""
-    store = wishes.store if permutations.name else None
-    name = _piece_name(permutations, wishes, index)
+    """Compute what is missing of a range and save it on the way; ``report`` takes how much of the range is done."""
+    session = current_session()
+    store = session.store if permutations.name else None
     saved = time.monotonic()
     at_once = STEPS_PER_CORE * n_cores
-    workers: SimpleQueue[Worker] = SimpleQueue()
-    with ThreadPoolExecutor(n_cores, thread_name_prefix="permutations") as pool:
-        for _ in range(n_cores):
-            workers.put(permutations.worker())
+    with _Threads(permutations, n_cores, report) as threads:
         first, last = piece.first + piece.done, piece.first + len(piece.rows)
         for number, block, length in permutations.blocks(first, last):
             at = number - piece.first
             rows = piece.rows[at : at + length]
             start = 0
             while start < length:
-                # with a store a block is cut so that no more work than the wish allows is ever unsaved
+                # with a store a block is cut so that no more work than the session allows is ever unsaved
                 stop = length if store is None else min(length, start + at_once)
                 began = time.monotonic()
-                _run_some(pool, workers, n_cores, block, rows, range(start, stop), wishes, before + at, total)
-                for _ in range(n_cores):
-                    worker = workers.get()
-                    piece.add(worker.sums)
-                    for value in worker.sums.values():
-                        value[...] = 0
-                    workers.put(worker)
+                threads.compute(block, rows, range(start, stop), at + start)
+                threads.move_sums(piece)
                 piece.done = at + stop
                 now = time.monotonic()
-                if store is not None and (piece.complete or now - saved >= wishes.checkpoint_seconds):
+                if store is not None and (piece.complete or now - saved >= session.checkpoint_seconds):
                     store.save(name, piece.arrays())
                     saved = time.monotonic()
                 seconds = max(now - began, 1e-3)
-                at_once = max(n_cores, int((stop - start) / seconds * wishes.checkpoint_seconds / CUTS_PER_CHECKPOINT))
+                at_once = max(n_cores, int((stop - start) / seconds * session.checkpoint_seconds / CUTS_PER_CHECKPOINT))
                 start = stop
-
-
-def _run_some(
-    pool: ThreadPoolExecutor,
-    workers: SimpleQueue[Worker],
-    n_cores: int,
-    block: Any,
-    rows: NDArray[np.float64],
-    numbers: range,
-    wishes: Session,
-    before: int,
-    total: int,
-) -> None:
-    """Compute a part of a block on all threads; on any error, an interruption included, leave no thread behind."""
-
-    def compute(start: int, stop: int) -> int:
-        worker = workers.get()
-        try:
-            worker.compute(block, start, stop, rows)
-        finally:
-            workers.put(worker)
-        return stop - start
-
-    step = max(1, min(64, len(numbers) // (STEPS_PER_CORE * n_cores)))
-    pending: set[Future[int]] = {
-        pool.submit(compute, start, min(start + step, numbers.stop)) for start in numbers[::step]
-    }
-    done = before + numbers.start
-    try:
-        while pending:
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            done += sum(future.result() for future in finished)
-            if wishes.progress is not None:
-                wishes.progress(done, total)
-    finally:
-        for future in pending:
-            future.cancel()

@@ -1,7 +1,7 @@
-"""What a caller may want of a Monte Carlo run besides its result: progress, checkpoints, a part of it only.
+"""Options of a Monte Carlo run that do not change its result: progress, checkpoints, a part of it only.
 
-NiMARE's estimators call the permutation step from deep inside a workflow, so these wishes are not arguments but a
-context: ``with session(progress=..., store=...): workflow.fit(studyset)``.
+NiMARE's estimators call the permutation step from deep inside a workflow, so these are not arguments but a context:
+``with session(progress=..., store=...): workflow.fit(studyset)``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ShardFinished(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """The wishes of one caller; see :func:`session`."""
+    """The options in force; see :func:`session`."""
 
     progress: Callable[[int, int], None] | None = None
     store: NullStore | None = None
@@ -76,7 +76,7 @@ def session(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     before_run: Callable[[int], None] | None = None,
 ) -> Iterator[Session]:
-    """Put wishes in force for every Monte Carlo run inside the ``with`` block.
+    """Put options in force for every Monte Carlo run inside the ``with`` block.
 
     Parameters
     ----------
