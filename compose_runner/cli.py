@@ -151,10 +151,11 @@ def compose_run(meta_analysis_id: str | None, **options: Any) -> None:
     log_format, no_report = options.pop("log_format"), options.pop("no_report")
 
     def action() -> None:
+        from compose_runner.analysis.fast.interpreter import own_process
         from compose_runner.console import watching
         from compose_runner.run import run
 
-        with watching(log_format) as listener:
+        with own_process(), watching(log_format) as listener:
             url, _ = run(meta_analysis_id, report=not no_report, progress=listener, **options)
         click.echo(url or click.format_filename(options["result_dir"]))
 

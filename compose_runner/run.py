@@ -84,21 +84,23 @@ def run(
     >>> url, result = run("ataCTPAt2LMw", no_upload=True)  # doctest: +SKIP
     >>> result.get_map("z").to_filename("z.nii.gz")  # doctest: +SKIP
     """
+    from compose_runner.analysis.fast.process_state import preserved_process_state
     from compose_runner.analysis.job import run_job
 
-    outcome = run_job(
-        meta_analysis_id,
-        environment=environment,
-        result_dir=result_dir or DEFAULT_RESULT_DIRECTORY,
-        nsc_key=nsc_key,
-        nv_key=nv_key,
-        upload=not no_upload,
-        n_cores=n_cores,
-        bundle=bundle,
-        save_bundle_to=save_bundle,
-        seed=seed,
-        report=report,
-        engine=engine,
-        progress=Progress(progress),
-    )
+    with preserved_process_state():
+        outcome = run_job(
+            meta_analysis_id,
+            environment=environment,
+            result_dir=result_dir or DEFAULT_RESULT_DIRECTORY,
+            nsc_key=nsc_key,
+            nv_key=nv_key,
+            upload=not no_upload,
+            n_cores=n_cores,
+            bundle=bundle,
+            save_bundle_to=save_bundle,
+            seed=seed,
+            report=report,
+            engine=engine,
+            progress=Progress(progress),
+        )
     return outcome.url, outcome.result

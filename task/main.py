@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compose_runner import log_events
+from compose_runner.analysis.fast.interpreter import own_process
 from compose_runner.analysis.job import publish_again, run_job
 from compose_runner.analysis.monte_carlo import MonteCarlo
 from compose_runner.analysis.result_directory import ResultDirectory
@@ -331,7 +332,10 @@ def main() -> int:
     except TaskSettingsError as error:
         logger.error(log_events.FAILED, extra={"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
-    with tempfile.TemporaryDirectory(prefix="compose-runner-", ignore_cleanup_errors=True) as folder:
+    with (
+        own_process(),
+        tempfile.TemporaryDirectory(prefix="compose-runner-", ignore_cleanup_errors=True) as folder,
+    ):
         try:
             with explaining_aws("AWS cannot be called", settings.results_bucket):
                 task = Task(settings, Path(folder) / settings.artifact_prefix, output)

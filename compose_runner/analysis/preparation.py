@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle
 from compose_runner.analysis.engine.sessions import ShardFinished
-from compose_runner.analysis.fast.interpreter import after_imports, prepare_interpreter
+from compose_runner.analysis.fast.interpreter import importing
 from compose_runner.errors import AnalysisError, ComposeRunnerError
 from compose_runner.prediction import predict
 from compose_runner.progress import Progress, Stage
@@ -82,8 +82,8 @@ def begin(
         :mod:`compose_runner.analysis.compute`.
     """
     progress.start(Stage.FETCH)
-    with ThreadPoolExecutor(1, thread_name_prefix="imports") as importing:
-        importing_nimare = importing.submit(_computing_module)
+    with ThreadPoolExecutor(1, thread_name_prefix="imports") as thread:
+        importing_nimare = thread.submit(_computing_module)
 
         def checked(document: dict[str, Any]) -> Specification:
             specification = parse_specification(document)
@@ -153,8 +153,5 @@ def _inputs(
 
 def _computing_module() -> Any:
     """Import NiMARE, and what a job needs of it."""
-    prepare_interpreter()
-    try:
+    with importing():
         return import_module("compose_runner.analysis.compute")
-    finally:
-        after_imports()

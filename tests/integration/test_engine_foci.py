@@ -53,10 +53,10 @@ def test_fwe_correction_equals_nimares(name: str) -> None:
 @pytest.mark.parametrize(
     "foci_per_study",
     [[8], [1, 1, 1, 1, 1], [2], [60, 3, 45], [1]],
-    ids=["one study", "studies of one focus", "two foci", "crowded studies", "a single focus"],
+    ids=["one study", "studies of one focus", "two foci", "dense studies", "a single focus"],
 )
 @pytest.mark.parametrize("nimare_class", [ALE, MKDADensity, KDA])
-def test_small_and_crowded_studysets_equal_nimares(nimare_class: type, foci_per_study: list[int]) -> None:
+def test_small_and_dense_studysets_equal_nimares(nimare_class: type, foci_per_study: list[int]) -> None:
     arguments = {"kernel__fwhm": 8} if nimare_class is ALE else {"kernel__r": 6}
     studyset = small_studyset(foci_per_study, seed=3)
     ours = corrected(engine.estimator_class(nimare_class.__name__, nimare_class), arguments, studyset)

@@ -46,7 +46,7 @@ def test_scale_equals_nimares_on_any_number_of_cores(name: str) -> None:
 
 
 @pytest.mark.parametrize("studies", [[1], [2], [1, 1, 1], [60, 45]], ids=str)
-def test_small_and_crowded_studysets_equal_nimares(studies: list[int]) -> None:
+def test_small_and_dense_studysets_equal_nimares(studies: list[int]) -> None:
     assert_same_result(corrected(OURS, studies, kernel__fwhm=10), corrected(SCALE, studies, kernel__fwhm=10))
 
 

@@ -69,3 +69,16 @@ def test_nimare_has_its_own_steps_back_when_the_job_is_done() -> None:
         assert diagnostics._count_foci_per_cluster is foci_per_cluster
     assert kernel.compute_kda_ma is compute_kda_ma
     assert diagnostics._count_foci_per_cluster is COUNT_FOCI
+
+
+def test_a_step_that_nimare_no_longer_has_is_logged_and_the_other_one_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(diagnostics, "_count_foci_per_cluster")
+    with foci_at_once():
+        assert kernel.compute_kda_ma is spheres
+        assert not hasattr(diagnostics, "_count_foci_per_cluster")
+    assert kernel.compute_kda_ma is compute_kda_ma
+    (record,) = (record for record in caplog.records if record.name.startswith("compose_runner"))
+    assert record.levelname == "WARNING"
+    assert "nimare.diagnostics._count_foci_per_cluster" in record.getMessage()

@@ -8,15 +8,18 @@ import sys
 import pytest
 
 PREPARED = """
-from compose_runner.analysis.fast.interpreter import prepare_interpreter, after_imports
-prepare_interpreter()
+from compose_runner.analysis.fast.interpreter import importing, own_process
+own = own_process()
+own.__enter__()
+with importing():
+    import nimare.meta.cbma, nimare.workflows, nimare.nimads
 """
 
 
-def in_a_fresh_interpreter(code: str) -> list[str]:
-    """Run code in a Python of its own; return the lines it printed."""
+def in_a_fresh_interpreter(code: str, prepared: str = PREPARED) -> list[str]:
+    """Run code in a Python of its own, after NiMARE was imported for a job; return the lines it printed."""
     finished = subprocess.run(
-        [sys.executable, "-c", PREPARED + code], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", prepared + code], capture_output=True, text=True, check=False, timeout=300
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.splitlines()
@@ -25,14 +28,10 @@ def in_a_fresh_interpreter(code: str) -> list[str]:
 def test_nothing_waits_that_a_fit_needs_and_what_waits_is_there_when_it_is_used() -> None:
     code = """
 import gc, sys
-import nimare.meta.cbma, nimare.workflows, nimare.nimads
-assert not gc.isenabled()
-prepare_interpreter()
-after_imports()
 assert gc.isenabled() and gc.get_freeze_count() > 100_000
 waiting = ["sympy.core", "matplotlib", "plotly", "nimare.annotate.gclda"]
 waiting += ["scipy.stats.distributions", "sklearn.linear_model", "scipy.signal.windows"]
-waiting += ["narwhals.dataframe", "jinja2.environment"]
+waiting += ["narwhals.dataframe", "requests.sessions"]
 print([name for name in waiting if name in sys.modules])
 print(nimare.annotate.gclda.GCLDAModel.__name__)
 from nimare.reports.base import run_reports
@@ -90,8 +89,47 @@ except ModuleNotFoundError as error:
         "clustering",
     ],
 )
-def test_a_borrowed_module_is_the_real_one_for_everybody_else(code: str, printed: str) -> None:
-    assert in_a_fresh_interpreter("import pymare\n" + code) == [printed]
+def test_a_module_that_waited_is_the_real_one_when_it_is_used(code: str, printed: str) -> None:
+    assert in_a_fresh_interpreter(code) == [printed]
+
+
+def test_after_the_imports_no_name_waits_any_more_and_scipy_reads_docstrings_itself() -> None:
+    code = """
+import sys, asyncio, nimare.generate
+from types import ModuleType
+from scipy._lib import _docscrape
+print(type(asyncio) is ModuleType, _docscrape.FunctionDoc.__module__)
+for name in ("nimare.generate", "sklearn.cluster", "scipy.stats"):
+    sys.modules.pop(name, None)
+    __import__(name)
+    print(type(sys.modules[name]) is ModuleType)
+from sympy import Symbol
+from scipy.stats import norm
+print(type(Symbol).__name__, type(norm).__module__)
+"""
+    assert in_a_fresh_interpreter(code) == [
+        "True scipy._lib._docscrape",
+        *(["True"] * 3),
+        "type scipy.stats._continuous_distns",
+    ]
+
+
+def test_nothing_is_changed_in_a_process_that_is_not_our_own() -> None:
+    code = """
+import gc, sys
+def state():
+    finders = [type(finder).__module__ for finder in sys.meta_path]
+    ours = [name for name in finders if name.startswith("compose_runner")]
+    return ours, gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()
+before = state()
+with importing():
+    print(state() == before)
+    import nimare.reports
+print(state() == before == ([], True, gc.get_threshold(), 0))
+print([name for name, module in sys.modules.items() if type(module).__name__ == "_WaitingModule"])
+"""
+    prepared = "from compose_runner.analysis.fast.interpreter import importing\n"
+    assert in_a_fresh_interpreter(code, prepared) == ["True", "True", "[]"]
 
 
 def test_functions_keep_the_docstrings_that_scipy_wrote() -> None:

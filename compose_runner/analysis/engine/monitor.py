@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from compose_runner.analysis.fast.replacing import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +21,12 @@ MODULES_WITH_BARS = (
     "nimare.meta.cbma.base",
     "nimare.meta.cbma.mkda",
     "nimare.meta.cbma.ale",
-    "nimare.meta.ibma",
     "nimare.diagnostics",
 )
 
+_listener: contextvars.ContextVar[Callable[[int, int], None] | None] = contextvars.ContextVar(
+    "iterations_listener", default=None
+)
 _unseen: contextvars.ContextVar[bool] = contextvars.ContextVar("iterations_unseen", default=False)
 
 
@@ -80,6 +85,14 @@ class CountedIterations:
         """Do nothing: there is no bar to describe."""
 
 
+def _count_or_draw(iterable: Iterable[Any] | None = None, *arguments: Any, **options: Any) -> Any:
+    """Stand for ``tqdm``: count for the listener of this thread's job, and draw a bar where there is none."""
+    listener = _listener.get()
+    if listener is None:
+        return tqdm(iterable, *arguments, **options)
+    return CountedIterations(listener, iterable, **options)
+
+
 @contextlib.contextmanager
 def observe_iterations(listener: Callable[[int, int], None]) -> Iterator[None]:
     """Tell ``listener(completed, total)`` of every iteration of NiMARE's own loops, and draw no bars.
@@ -89,17 +102,12 @@ def observe_iterations(listener: Callable[[int, int], None]) -> Iterator[None]:
     listener : callable
         Called from the thread that runs the workflow.
     """
-
-    def counted(iterable: Iterable[Any] | None = None, *_: Any, **options: Any) -> CountedIterations:
-        return CountedIterations(listener, iterable, **options)
-
-    with contextlib.ExitStack() as restore:
-        for name in MODULES_WITH_BARS:
-            module: Any = importlib.import_module(name)
-            if hasattr(module, "tqdm"):
-                restore.callback(setattr, module, "tqdm", module.tqdm)
-                module.tqdm = counted
-        yield
+    token = _listener.set(listener)
+    try:
+        with replaced((module, "tqdm", _count_or_draw) for module in MODULES_WITH_BARS):
+            yield
+    finally:
+        _listener.reset(token)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
-"""Import NiMARE for a job, not for everything NiMARE can do.
+"""Import NiMARE for a job, not for everything NiMARE can do: for processes that compute a job and nothing else.
 
 ``import nimare`` loads annotation models, decoders, machine learning, a computer algebra system and plotting: 3,300
-modules, of which a coordinate-based meta-analysis uses two thirds. :func:`prepare_interpreter` lets the others be
-loaded by whoever uses them first; nothing else about them changes. It also keeps the garbage collector out of the
-imports, and :func:`after_imports` exempts what they made from collection: nilearn collects at every load of a file,
-and with a million live objects each of these collections took a quarter of a second.
+modules, of which a coordinate-based meta-analysis uses two thirds. In a process that was declared with
+:func:`own_process`, :func:`importing` lets the others wait until their first use; nothing else about them changes. It
+also keeps the garbage collector out of the imports, and exempts what they made from collection: nilearn collects at
+every load of a file, and with a million live objects each of these collections took a quarter of a second.
+
+In every other process, such as a notebook's kernel, :func:`importing` changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 # Loaded when an attribute of theirs is first used. None of them is imported from by name on the way to a fit.
 WAITING = frozenset(
@@ -37,48 +39,41 @@ WAITING = frozenset(
         "narwhals",
         "narwhals.stable",
         "narwhals.stable.v2",
-        # coroutines, numba's file of settings, a tool that "from numpy import *" asks for, sparse volumes
-        "asyncio",
+        # downloads
         "requests",
-        "yaml",
-        "numpy.f2py",
-        "sparse",
     }
 )
 
-# Modules of which one package imports a few names while it is imported itself: the package, and where each name really
-# lives; None for what is only used much later. Everybody else gets the real module.
-BORROWED: dict[str, tuple[str, dict[str, str | None]]] = {
+# Modules of which a few names are imported on the way to a fit, and where each name really lives; None for what is only
+# used much later, and is represented by a :class:`_Later` until the imports are done.
+BORROWED: dict[str, dict[str, str | None]] = {
     # Half of scikit-learn, for a function of another module.
-    "sklearn.utils.estimator_checks": ("nilearn", {"check_is_fitted": "sklearn.utils.validation"}),
+    "sklearn.utils.estimator_checks": {"check_is_fitted": "sklearn.utils.validation"},
     # A computer algebra system, for effect sizes that image-based analyses may compute.
-    "pymare.effectsize.expressions": ("pymare", {"Expression": None, "select_expressions": None}),
-    "sympy": ("pymare", {"Symbol": None, "lambdify": None, "solve": None}),
+    "pymare.effectsize.expressions": {"Expression": None, "select_expressions": None},
+    "sympy": {"Symbol": None, "lambdify": None, "solve": None},
     # Every distribution there is; NiMARE's own are in scipy.special, but for Student's t.
-    "scipy.stats": (
-        "nilearn nimare",
-        {"chi2": None, "kurtosis": None, "norm": None, "scoreatpercentile": None, "skew": None},
-    ),
-    "sklearn.preprocessing": ("nilearn", {"scale": None}),
+    "scipy.stats": {"chi2": None, "kurtosis": None, "norm": None, "scoreatpercentile": None, "skew": None},
     # Downloads of other data.
-    "nilearn.datasets": (
-        "nilearn",
-        {"load_mni152_gm_template": None, "load_mni152_template": None, "load_mni152_wm_template": None},
-    ),
-    # Pages about general linear models, and a template engine.
-    "nilearn.reporting.glm_reporter": ("nilearn", {"make_glm_report": None}),
-    "jinja2": ("nilearn", {"Environment": None, "FileSystemLoader": None, "select_autoescape": None}),
+    "nilearn.datasets": {
+        "load_mni152_gm_template": None,
+        "load_mni152_template": None,
+        "load_mni152_wm_template": None,
+    },
 }
 
 
 class _Finder:
     """Finds the modules that are to wait, and leaves all others to the ordinary finders."""
 
+    def __init__(self) -> None:
+        self.importing = True
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return a spec whose loader waits, for the modules named above."""
-        if name not in WAITING and name not in BORROWED:
+        """Return a spec whose loader waits, for the modules named above and only during the imports."""
+        if not self.importing or (name not in WAITING and name not in BORROWED):
             package = name
             while package := package.rpartition(".")[0]:
                 module = sys.modules.get(package)
@@ -99,24 +94,13 @@ class _WaitingModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__all__", "__version__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        borrowers, homes = BORROWED.get(self.__name__, ("", {}))
-        if name in homes and _asking_package() in borrowers.split():
+        homes = BORROWED.get(self.__name__, {})
+        if name in homes and _finder.importing:
             home = homes[name]
             return _Later(self, name) if home is None else getattr(importlib.import_module(home), name)
         _load(self)
         # not getattr, which would come here again for a name that the module, or what is loaded of it, does not have
         return ModuleType.__getattribute__(self, name)
-
-
-def _asking_package() -> str:
-    """Return the package whose code asks a module for an attribute, through the import machinery or directly."""
-    frame = sys._getframe(2)
-    while frame is not None:
-        package: str = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != "importlib":
-            return package
-        frame = frame.f_back  # type: ignore[assignment]
-    return ""
 
 
 class _WaitingLoader:
@@ -208,21 +192,60 @@ class _PlainDocumentation:
         return f"\n{self._text}"
 
 
-def prepare_interpreter() -> None:
-    """Make the imports that follow cheap, until :func:`after_imports`; to be called before NiMARE is imported.
+_finder = _Finder()
+_owned = False
 
-    Calling it again, or after NiMARE was imported, does no harm and gains nothing.
+
+@contextlib.contextmanager
+def own_process() -> Iterator[None]:
+    """Declare that this process computes a job and nothing else, which allows :func:`importing` to change it."""
+    global _owned
+    before, _owned = _owned, True
+    try:
+        yield
+    finally:
+        _owned = before
+
+
+def is_own_process() -> bool:
+    """Whether :func:`own_process` is in force."""
+    return _owned
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Make the imports in the ``with`` block cheap if this process is our own; otherwise change nothing.
+
+    Doing so again, or after NiMARE was imported, does no harm and gains nothing.
     """
+    if not _owned:
+        yield
+        return
     gc.disable()
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
-    with contextlib.suppress(ImportError):  # another SciPy may keep it elsewhere
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+    _finder.importing = True
+    try:
+        with _plain_documentation():
+            yield
+    finally:
+        _finder.importing = False
+        # not collected before: in a million objects there are a thousand to free
+        gc.freeze()
+        gc.enable()
+
+
+@contextlib.contextmanager
+def _plain_documentation() -> Iterator[None]:
+    """Keep SciPy from taking docstrings apart."""
+    try:
         documentation: Any = importlib.import_module("scipy._lib._docscrape")
-        documentation.FunctionDoc = _PlainDocumentation
-
-
-def after_imports() -> None:
-    """Exempt everything that exists from garbage collection, and collect again from now on."""
-    # not collected before: in a million objects there are a thousand to free
-    gc.freeze()
-    gc.enable()
+        parsed = documentation.FunctionDoc
+    except (ImportError, AttributeError):  # another SciPy may keep it elsewhere
+        yield
+        return
+    documentation.FunctionDoc = _PlainDocumentation
+    try:
+        yield
+    finally:
+        documentation.FunctionDoc = parsed
