@@ -125,6 +125,13 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
     help="Studyset, annotation and specification from disk: one JSON file, or a directory with studyset.json, "
     "annotation.json and specification.json. Nothing is uploaded then.",
 )
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Let maps of the bundle come from this host although it is not on the public internet; can be repeated.",
+)
 @click.option("--save-bundle", type=click.Path(), help="Keep the bundle that was fetched here.")
 @click.option("--no-report", is_flag=True, help="Do not draw figures.")
 @click.option(
@@ -148,6 +155,8 @@ def compose_run(meta_analysis_id: str | None, **options: Any) -> None:
     """
     if meta_analysis_id is None and options["bundle"] is None:
         raise click.UsageError("Give a META_ANALYSIS_ID, or a bundle from disk with --bundle.")
+    if options["allow_hosts"] and options["bundle"] is None:
+        raise click.UsageError("--allow-host is for the maps of a bundle from disk: give it with --bundle.")
     log_format, no_report = options.pop("log_format"), options.pop("no_report")
 
     def action() -> None:

@@ -10,6 +10,7 @@ from compose_runner.progress import Progress
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from nimare.results import MetaResult
 
@@ -33,6 +34,7 @@ def run(
     report: bool = True,
     engine: str = "auto",
     progress: ProgressListener | None = None,
+    allow_hosts: Sequence[str] = (),
 ) -> tuple[str | None, MetaResult]:
     """Run a meta-analysis of Neurosynth Compose and upload its result.
 
@@ -64,6 +66,9 @@ def run(
         ``nimare`` forces NiMARE's own Monte Carlo code.
     progress : callable, optional
         Takes every :class:`compose_runner.progress.ProgressRecord`.
+    allow_hosts : sequence of str
+        Hosts (``HOST`` or ``HOST:PORT``) that the maps of ``bundle`` may come from although they are not on the public
+        internet.
 
     Returns
     -------
@@ -102,5 +107,6 @@ def run(
             report=report,
             engine=engine,
             progress=Progress(progress),
+            allow_hosts=allow_hosts,
         )
     return outcome.url, outcome.result

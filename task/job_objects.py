@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mimetypes
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from compose_runner.analysis.publish_record import RECORD_FILENAME
 from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.json_documents import strict_json
 from compose_runner.storage_keys import KEY_NAMES, METADATA_FILENAME, key_parameter
 from task.aws_errors import MISSING, code_of, explaining_aws
 
@@ -61,7 +61,7 @@ class JobObjects:
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         """Write ``metadata.json``, which says that everything before it is there."""
-        self._put(self._keys.metadata, json.dumps(metadata, indent=2, default=str))
+        self._put(self._keys.metadata, strict_json(metadata, indent=2, default=str))
 
     def write_progress(self, record: str) -> None:
         """Replace the progress object of this task; ``record`` is a JSON document."""

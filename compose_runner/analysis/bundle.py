@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import logging
 import zlib
 from dataclasses import dataclass, field, replace
@@ -31,13 +30,16 @@ from compose_runner.analysis.document_sources import (
     find_live,
     find_snapshots,
 )
+from compose_runner.analysis.reach import Reach
 from compose_runner.analysis.result_directory import write_whole
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError
+from compose_runner.json_documents import MOST_BYTES, parse_json, strict_json
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
 
+    from compose_runner.addresses import AllowedHosts
     from compose_runner.environments import Environment
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,8 @@ class Bundle:
     snapshots : dict
         Snapshots that Compose has of the studyset and the annotation, newest first, so that an upload can refer to
         one of them instead of sending the same content again.
+    reach : Reach
+        What the locations in the documents may lead to. Only :func:`load_bundle` gives more than the public internet.
     """
 
     studyset: dict[str, Any] = field(repr=False)
@@ -87,6 +91,7 @@ class Bundle:
     run_key: str | None = field(default=None, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict)
     snapshots: Mapping[str, tuple[SnapshotReference, ...]] = field(default_factory=dict, repr=False)
+    reach: Reach = field(default_factory=Reach)
 
     def document(self, entity: Entity) -> dict[str, Any]:
         """The studyset or the annotation."""
@@ -205,8 +210,12 @@ def _specification_of(meta_analysis: dict[str, Any], reader: DocumentReader, wha
     return Found(check_specification(specification, f"specification of {what}", address), address)
 
 
-def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundle:
+def load_bundle(
+    path: str | os.PathLike[str], label: str | None = None, allowed_hosts: AllowedHosts | None = None
+) -> Bundle:
     """Read a bundle from a disk.
+
+    Its documents may name maps in the folder where it is and below; see :class:`compose_runner.analysis.reach.Reach`.
 
     Parameters
     ----------
@@ -216,6 +225,8 @@ def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundl
         directory has it). Each can be compressed (``.json.gz``).
     label : str, optional
         Name of the meta-analysis, which comes before the one that the bundle holds.
+    allowed_hosts : AllowedHosts, optional
+        Hosts that its maps may come from, wherever they are; by default from the public internet only.
 
     Raises
     ------
@@ -225,6 +236,7 @@ def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundl
     place = Path(path).expanduser()
     if place.is_dir() and _existing(place / "studyset.json") is None:
         place = _existing(place / "bundle.json") or place
+    folder = place if place.is_dir() else place.parent
     if place.is_dir():
         documents, sources = {}, {}
         for part in (*_PARTS, _ABOUT):
@@ -252,6 +264,7 @@ def load_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundl
         name=_text(about.get("name")),
         sources={part: sources[part] for part in _PARTS},
         snapshots={entity.value: _snapshots_read(about, entity) for entity in Entity},
+        reach=Reach(folder.absolute()) if allowed_hosts is None else Reach(folder.absolute(), allowed_hosts),
     )
 
 
@@ -296,7 +309,7 @@ def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read a bundle that :func:`save_bundle` wrote in one file, as what it was when it was fetched.
 
     Unlike :func:`load_bundle` it gives the origin and the addresses of then: an interrupted job goes on from its own
-    inputs, which are not a researcher's file.
+    inputs, which are not a researcher's file, so that they may name no files either.
     """
     bundle = load_bundle(path)
     about = _read_json(Path(path), "bundle").get(_ABOUT) or {}
@@ -305,6 +318,7 @@ def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
         bundle,
         origin=Origin(about.get("origin", Origin.DISK)),
         sources=sources if isinstance(sources, dict) else bundle.sources,
+        reach=Reach(),
     )
 
 
@@ -334,20 +348,21 @@ def _existing(file: Path) -> Path | None:
 
 def _read_json(file: Path, document: str) -> Any:
     try:
-        content = file.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        return json.loads(content)
+        with file.open("rb") as raw:
+            compressed = raw.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.open(raw) if compressed else raw as readable:
+                content = readable.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise DocumentMissingError(document, str(file), "there is no such file") from error
-    except (ValueError, RecursionError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DocumentMalformedError(document, str(file), "it is not JSON") from error
     except OSError as error:
         raise DocumentMissingError(document, str(file), f"it cannot be read: {error.strerror}") from error
+    return parse_json(content, document, str(file))
 
 
 def _write_json(file: Path, document: Any) -> None:
-    content = json.dumps(document, ensure_ascii=True).encode() + b"\n"
+    content = strict_json(document, ensure_ascii=True).encode() + b"\n"
     # no time in the header: the same bundle gives the same bytes
     write_whole(file, gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
 

@@ -97,7 +97,9 @@ def select_studies(
     groups, staged = groups_of(document), None
     if specification.image_based:
         wanted = [str(identity) for identity in groups.first.ids]
-        staged = stage_images(document, directory.path / IMAGES, only=wanted, progress=progress.advance)
+        staged = stage_images(
+            document, directory.path / IMAGES, only=wanted, reach=inputs.reach, progress=progress.advance
+        )
         refuse_without_maps(staged)
         groups = groups_of(staged.studyset)
         # NiMARE writes the maps that it derives below this path

@@ -19,10 +19,11 @@ Annotations have the same shapes. The content of a snapshot comes bare, or wrapp
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from compose_runner.json_documents import strict_json
 
 WRAPPERS = ("snapshot", "cached")
 _DEEPEST_WRAPPING = 8
@@ -196,7 +197,7 @@ def results_in(meta_analysis: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
 
 def canonical_json(document: object) -> bytes:
     """Make the one byte string of a JSON document, whatever the order of its keys, for checksums."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = strict_json(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "surrogatepass")
 
 

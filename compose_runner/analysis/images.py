@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from compose_runner.analysis.map_files import SUFFIXES, MapFiles, local_file, path_in
+from compose_runner.analysis.map_files import SUFFIXES, MapFiles, path_in
+from compose_runner.analysis.reach import OutOfReachError, Reach
 
 if TYPE_CHECKING:
     import os
@@ -111,13 +112,35 @@ def map_kind(value_type: object) -> str | None:
     return _KINDS.get(value_type.strip().lower()) if isinstance(value_type, str) else None
 
 
-def map_source(image: dict[str, Any]) -> str | None:
-    """Address or path of an image's map; None when neither of its two locations can be one."""
+def map_source(image: dict[str, Any], reach: Reach | None = None) -> str | None:
+    """Address or path of an image's map; None when neither of its two locations can be one.
+
+    Parameters
+    ----------
+    image : dict
+        Of a NIMADS document.
+    reach : Reach, optional
+        Which files may be read; none by default.
+
+    Raises
+    ------
+    OutOfReachError
+        None of its locations can be one, and one of them is a file that may not be read.
+    """
+    refused: OutOfReachError | None = None
     for location in (image.get("filename"), image.get("url")):
         if not isinstance(location, str) or not path_in(location).lower().endswith(SUFFIXES):
             continue
-        if urlsplit(location).scheme in ("http", "https") or local_file(location) is not None:
+        if urlsplit(location).scheme in ("http", "https"):
             return location
+        try:
+            if (reach or Reach()).local_file(location) is not None:
+                return location
+        except OutOfReachError as error:
+            # a bare name is how NeuroStore keeps the name of a map that is elsewhere
+            refused = error if "/" in location or "\\" in location else refused
+    if refused is not None:
+        raise refused
     return None
 
 
@@ -126,6 +149,7 @@ def stage_images(
     directory: str | os.PathLike[str],
     *,
     only: Collection[str] | None = None,
+    reach: Reach | None = None,
     attempts: int = 3,
     threads: int = _THREADS,
     progress: Callable[[int, int], None] | None = None,
@@ -143,6 +167,8 @@ def stage_images(
         Where the files go. What is there already is not fetched again.
     only : collection of str, optional
         The analyses that are wanted (``<analysis>`` or ``<study>-<analysis>``), all by default.
+    reach : Reach, optional
+        Which files of this machine and which hosts the studyset may name; none by default.
     attempts : int
         Retries of each download.
     threads : int
@@ -157,8 +183,9 @@ def stage_images(
     """
     folder = Path(directory).expanduser().resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = _choices(studyset, only)
-    files = MapFiles(folder, attempts)
+    reach = reach or Reach()
+    tasks = _choices(studyset, only, reach)
+    files = MapFiles(folder, attempts, reach)
     done = 0
     lock = threading.Lock()
 
@@ -171,8 +198,12 @@ def stage_images(
                 progress(done, len(tasks))
         return choice
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
+    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="maps")
+    try:
         candidates = [candidate for choice in pool.map(settle, tasks) for candidate in choice]
+    finally:
+        # after an error or an interruption nothing more is begun, and nothing is waited for
+        pool.shutdown(wait=False, cancel_futures=True)
     candidates.sort(key=lambda candidate: candidate.place)
     used = {candidate.place: candidate for candidate in candidates if candidate.path is not None}
     return StagedImages(
@@ -191,7 +222,7 @@ class _Candidate:
     analysis_id: str
     image: dict[str, Any]
     kind: str | None
-    source: str | None
+    source: str | None = None
     path: Path | None = None
     reason: str = ""
 
@@ -219,7 +250,7 @@ class _Candidate:
         )
 
 
-def _choices(studyset: dict[str, Any], only: Collection[str] | None) -> list[list[_Candidate]]:
+def _choices(studyset: dict[str, Any], only: Collection[str] | None, reach: Reach) -> list[list[_Candidate]]:
     """Group images by analysis and kind; of each group at most one map will be used."""
     wanted = None if only is None else set(only)
     groups: dict[tuple[int, int, object], list[_Candidate]] = {}
@@ -231,7 +262,11 @@ def _choices(studyset: dict[str, Any], only: Collection[str] | None) -> list[lis
                 continue
             for i, image in enumerate(analysis.get("images") or []):
                 kind = map_kind(image.get("value_type"))
-                candidate = _Candidate((s, a, i), study_id, analysis_id, image, kind, map_source(image))
+                candidate = _Candidate((s, a, i), study_id, analysis_id, image, kind)
+                try:
+                    candidate.source = map_source(image, reach)
+                except OutOfReachError as error:
+                    candidate.reason = str(error)
                 groups.setdefault((s, a, kind or i), []).append(candidate)
     # sorted by what does not depend on the document's order, so that the choice does not either
     return [sorted(group, key=_Candidate.rank) for group in groups.values()]
@@ -246,7 +281,7 @@ def _settle(choice: list[_Candidate], files: MapFiles) -> None:
         elif chosen is not None:
             candidate.reason = f"another {candidate.kind} map of this analysis is used ({chosen.label})"
         elif candidate.source is None:
-            candidate.reason = "it has no address of a NIfTI file"
+            candidate.reason = candidate.reason or "it has no address of a NIfTI file"
         else:
             candidate.path, candidate.reason = files.get(candidate.source, candidate.image_id)
             chosen = candidate if candidate.path is not None else None

@@ -25,7 +25,7 @@ from compose_runner.progress import Progress, Stage
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nimare.results import MetaResult
@@ -72,6 +72,7 @@ def run_job(
     report: bool = True,
     engine: str = "auto",
     monte_carlo: MonteCarlo | None = None,
+    allow_hosts: Sequence[str] = (),
 ) -> JobOutcome:
     """Run one job to its end.
 
@@ -111,6 +112,9 @@ def run_job(
         ``nimare`` forces NiMARE's own Monte Carlo code.
     monte_carlo : MonteCarlo, optional
         Where checkpoints are kept, and over how many tasks permutations may be spread.
+    allow_hosts : sequence of str
+        Hosts (``HOST`` or ``HOST:PORT``) that the maps of a bundle from a disk may come from although they are not on
+        the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def run_job(
     started = datetime.now(UTC)
 
     wishes = monte_carlo or MonteCarlo()
-    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes)
+    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes, allow_hosts)
     if save_bundle_to is not None:
         save_bundle(inputs, save_bundle_to)
     if publishing:

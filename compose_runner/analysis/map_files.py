@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from compose_runner.addresses import host_of
 from compose_runner.analysis.downloads import download
-from compose_runner.errors import DocumentMissingError
+from compose_runner.analysis.nifti import GZIP_MAGIC, MOST_BYTES, NoMapError, check_map
+from compose_runner.analysis.reach import OutOfReachError, Reach
+from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
+from compose_runner.web import Limits
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".nii.gz", ".nii")
-_GZIP_MAGIC = b"\x1f\x8b"
-# the length of the header, in both byte orders: NIfTI-1 has 348 bytes, NIfTI-2 has 540
-_NIFTI_MAGICS = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+# with its retries; at 1 MB/s the largest map needs half of it
+MAP_SECONDS = 600.0
+# for all maps of a job: a thousand at 1 mm, or some thousand at 2 mm
+MOST_BYTES_OF_ALL = 8 << 30
+SECONDS_OF_ALL = 3600.0
 
 
 class MapFiles:
@@ -27,14 +37,19 @@ class MapFiles:
         Where the files go.
     attempts : int
         Retries of each download.
+    reach : Reach
+        Which files of this machine and which hosts may be asked.
     """
 
-    def __init__(self, folder: Path, attempts: int) -> None:
+    def __init__(self, folder: Path, attempts: int, reach: Reach) -> None:
         self._folder = folder
         self._attempts = attempts
+        self._reach = reach
         self._known: dict[str, tuple[Path | None, str]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._bytes_left = MOST_BYTES_OF_ALL
+        self._end = time.monotonic() + SECONDS_OF_ALL
 
     def get(self, source: str, image_id: str) -> tuple[Path | None, str]:
         """Give a map's file; or None, and why it is not one.
@@ -52,8 +67,11 @@ class MapFiles:
             return self._known[source]
 
     def _fetch(self, source: str, image_id: str) -> tuple[Path | None, str]:
-        local = local_file(source)
-        version = "" if local is None else f" {local.stat().st_size} {local.stat().st_mtime_ns}"
+        try:
+            local = self._reach.local_file(source)
+            version = "" if local is None else f" {local.stat().st_size} {local.stat().st_mtime_ns}"
+        except OutOfReachError as error:
+            return None, str(error)
         digest = hashlib.sha256(f"{source}{version}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         stem = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(path_in(source)).name.split(".nii")[0])[:60]
         stem = f"{stem or 'map'}-{digest}"
@@ -65,45 +83,73 @@ class MapFiles:
         unchecked = [self._folder / f".unchecked-{stem}{suffix}" for suffix in ("", *SUFFIXES)]
         raw = unchecked[0]
         try:
-            if local is not None:
+            if local is None:
+                self._download(source, image_id, raw)
+            elif local.stat().st_size > MOST_BYTES:
+                return None, f"it has more than {MOST_BYTES:,} bytes"
+            else:
                 # copied, since NiMARE resolves paths against the one directory that all maps share
                 shutil.copyfile(local, raw)
-            else:
-                download(source, f"map {image_id or source}", raw, attempts=self._attempts)
-            suffix = ".nii.gz" if _starts_with(raw, _GZIP_MAGIC) else ".nii"
+            with raw.open("rb") as file:
+                suffix = ".nii.gz" if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC else ".nii"
             named = raw.with_name(f"{raw.name}{suffix}")  # nibabel goes by the name
             raw.replace(named)
-            reason = _why_no_map(named)
-            return (None, reason) if reason else (named.replace(self._folder / f"{stem}{suffix}"), "")
-        except DocumentMissingError as error:
-            return None, f"it could not be fetched: {error.reason}"
+            check_map(named)
+            return named.replace(self._folder / f"{stem}{suffix}"), ""
+        except (DocumentMissingError, DocumentMalformedError) as error:
+            return None, error.reason
+        except NoMapError as error:
+            return None, str(error)
         finally:
             for leftover in unchecked:
                 leftover.unlink(missing_ok=True)
 
+    def _download(self, source: str, image_id: str, destination: Path) -> None:
+        """Fetch a map.
 
-def _why_no_map(path: Path) -> str:
-    """Why a file is not a three-dimensional NIfTI image with a value somewhere; empty when it is one."""
-    import nibabel
-    import numpy as np
+        What is found at an address that a document names is told to the log for developers only: whoever writes
+        documents could otherwise learn what there is around the machine that reads them.
+        """
+        what = f"map {image_id or source}"
+        with self._lock:
+            n_bytes = min(MOST_BYTES, self._bytes_left)
+            seconds = min(MAP_SECONDS, self._end - time.monotonic())
+        most = f"{MOST_BYTES_OF_ALL:,} bytes and {SECONDS_OF_ALL / 60:.0f} minutes"
+        spent = DocumentMissingError(what, source, f"the maps of one job may take {most}, and these are spent")
+        if n_bytes <= 0 or seconds <= 0:
+            raise spent
+        fetched = last = 0
 
-    if not any(_starts_with(path, magic) for magic in (_GZIP_MAGIC, *_NIFTI_MAGICS)):
-        return "what came is not a NIfTI file but, it seems, a page about it"
-    try:
-        image = nibabel.load(path)
-        values = np.asanyarray(image.dataobj)
-    except Exception as error:  # nibabel, zlib and NumPy have many ways to say that a file is broken
-        return f"it cannot be read as NIfTI ({type(error).__name__})"
-    if values.ndim < 3 or any(extent != 1 for extent in values.shape[3:]):
-        return f"it is not one volume: its shape is {' × '.join(map(str, values.shape))}"
-    if not np.any(np.isfinite(values) & (values != 0)):
-        return "it has no finite value other than zero"
-    return ""
+        def count(done: int, _total: int | None) -> None:
+            nonlocal fetched, last
+            fetched += done - last if done >= last else done  # it begins again with every try
+            last = done
 
-
-def _starts_with(path: Path, magic: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(magic)) == magic
+        try:
+            download(
+                source,
+                what,
+                destination,
+                limits=Limits(n_bytes, seconds),
+                allowed=self._reach.hosts,
+                attempts=self._attempts,
+                progress=count,
+            )
+        except DocumentMalformedError as error:
+            if n_bytes < MOST_BYTES:
+                raise spent from error
+            raise
+        except (DocumentMissingError, ServiceUnavailableError) as error:
+            if self._reach.hosts.hold(source):
+                if isinstance(error, ServiceUnavailableError):
+                    raise
+                raise DocumentMissingError(what, source, f"it could not be fetched: {error.reason}") from error
+            log.debug("%s", error)
+            host = host_of(source)
+            raise type(error)(what, host, f"the map could not be fetched from {host}") from None
+        finally:
+            with self._lock:
+                self._bytes_left -= fetched
 
 
 def path_in(location: str) -> str:
@@ -112,15 +158,3 @@ def path_in(location: str) -> str:
         return unquote(urlsplit(location).path)
     except ValueError:
         return ""
-
-
-def local_file(location: str) -> Path | None:
-    """A file on this machine that a bundle from a disk refers to."""
-    scheme = urlsplit(location).scheme
-    if scheme in ("http", "https"):
-        return None
-    path = Path(path_in(location) if scheme == "file" else location)
-    try:
-        return path if path.is_file() else None
-    except (OSError, ValueError):
-        return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.addresses import allowed_hosts
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle
 from compose_runner.analysis.engine.sessions import ShardFinished
@@ -20,7 +21,7 @@ from compose_runner.specification import Specification, parse_specification
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
     from compose_runner.analysis.result_directory import ResultDirectory
@@ -57,6 +58,7 @@ def begin(
     bundle: str | os.PathLike[str] | None,
     progress: Progress,
     wishes: MonteCarlo,
+    allow_hosts: Sequence[str] = (),
 ) -> tuple[Bundle, Specification, Any]:
     """Get the inputs while NiMARE is imported.
 
@@ -72,6 +74,8 @@ def begin(
         Told about the stage.
     wishes : MonteCarlo
         Knows whether an earlier task of the job has kept its inputs.
+    allow_hosts : sequence of str
+        Hosts that the maps of a bundle from a disk may come from, wherever they are.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def begin(
             wishes.limits.check_iterations(specification)
             return specification
 
-        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle, checked)
+        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle, checked, allow_hosts)
         specification = checked(inputs.specification)
         return inputs, specification, importing_nimare.result()
 
@@ -142,9 +146,14 @@ def _inputs(
     place: Environment,
     bundle: str | os.PathLike[str] | None,
     check: Callable[[dict[str, Any]], object],
+    allow_hosts: Sequence[str],
 ) -> Bundle:
     if bundle is not None:
-        return load_bundle(bundle, meta_analysis_id)
+        try:
+            hosts = allowed_hosts(allow_hosts)
+        except ValueError as error:
+            raise AnalysisError(f"Maps cannot be allowed to come from everywhere that was named: {error}.") from error
+        return load_bundle(bundle, meta_analysis_id, hosts)
     if meta_analysis_id is None:
         raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
     # checked as soon as it is here: a specification that cannot run costs no download of its studyset

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
+from compose_runner.addresses import AllowedHosts
 from compose_runner.analysis.document_checks import check_studyset
 from compose_runner.analysis.downloads import PARTIAL, download
 from compose_runner.analysis.result_directory import sha256_of, write_whole
 from compose_runner.environments import reference_studysets
 from compose_runner.errors import DocumentMalformedError, ServiceUnavailableError, SpecificationError
+from compose_runner.web import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 CACHE_DIR_VARIABLE = "COMPOSE_RUNNER_CACHE_DIR"
 TARGET_SPACE = "mni152_2mm"
+
+# of the compressed file; an hour for that is 0.3 MB/s
+MOST_BYTES = 1 << 30
+DOWNLOAD_SECONDS = 3600.0
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MANIFEST = "studyset.json"
@@ -149,6 +155,8 @@ def _revalidated(
             document,
             path,
             headers={header: value for header, value in conditions.items() if value},
+            limits=Limits(MOST_BYTES, DOWNLOAD_SECONDS),
+            allowed=AllowedHosts.of(address),
             attempts=attempts,
             check=is_compressed,
             progress=progress,

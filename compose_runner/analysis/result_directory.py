@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.json_documents import strict_json
 from compose_runner.storage_keys import METADATA_FILENAME
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ResultDirectory:
 
     def write_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Write ``metadata.json``, whole or not at all."""
-        write_whole(self.path / METADATA_FILENAME, json.dumps(metadata, indent=2, default=str).encode() + b"\n")
+        write_whole(self.path / METADATA_FILENAME, strict_json(metadata, indent=2, default=str).encode() + b"\n")
 
 
 def write_whole(path: Path, content: bytes) -> None:

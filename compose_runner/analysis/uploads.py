@@ -18,6 +18,7 @@ from compose_runner.analysis.coverage import COVERAGE_FILENAME
 from compose_runner.analysis.document_shapes import Entity, identifier
 from compose_runner.analysis.document_sources import DocumentReader
 from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnavailableError
+from compose_runner.json_documents import strict_json
 from compose_runner.web import CONNECT_SECONDS, MAY_PASS, pool, reason_of, retries
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def create_result(
         answer = pool().request(
             "POST",
             address,
-            body=json.dumps(body).encode(),
+            body=strict_json(body).encode(),
             headers={UPLOAD_KEY_HEADER: upload_key, "Content-Type": "application/json"},
             timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=_CREATE_SECONDS),
             # a connection that was never made sent nothing, so only that is tried again

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from compose_runner.addresses import AllowedHosts
 from compose_runner.analysis.coverage import (
     COVERAGE_FILENAME,
     describe_coverage,
     refuse_empty_result,
     refuse_without_maps,
 )
-from compose_runner.analysis.images import map_kind, map_source, stage_images
+from compose_runner.analysis.images import map_kind, map_source
+from compose_runner.analysis.images import stage_images as stage_images_within
+from compose_runner.analysis.reach import Reach
 from compose_runner.errors import EmptyResultError, ImageError, ServiceUnavailableError
 from tests import synthetic
 from tests.compose_stand_in import Answer, ComposeStandIn
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+
+    from compose_runner.analysis.images import StagedImages
 
 STUDYSET = synthetic.random_studyset(n_studies=2, analyses_per_study=1)
 
@@ -56,6 +61,16 @@ def with_images(*images: dict[str, Any], of: dict[str, Any] = STUDYSET) -> dict[
 
 def image(location: str | None, value_type: str | None = "Z map", **more: Any) -> dict[str, Any]:
     return {"id": "i", "url": location, "filename": None, "value_type": value_type, "space": "MNI", **more}
+
+
+def stage_images(document: dict[str, Any], directory: Path, **options: Any) -> StagedImages:
+    """Stage the images of a bundle from a disk, beside the directory, with leave to ask the hosts that it names."""
+    images = [
+        one for study in document["studies"] for analysis in study["analyses"] for one in analysis.get("images") or []
+    ]
+    addresses = [one["url"] for one in images if (one["url"] or "").startswith("http")]
+    reach = Reach(directory.parent, AllowedHosts.of(*addresses))
+    return stage_images_within(document, directory, reach=reach, **options)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""Look at a NIfTI file without unpacking more than its header promises.
+
+A compressed map of a few megabytes can unfold to any size. The header, which stands at the beginning, says how many
+voxels there are: it is read first, and what it promises is what is unpacked, in small pieces.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+    from pathlib import Path
+
+    import numpy as np
+
+# a brain at 0.7 mm (260 × 311 × 260) has 21 million voxels, the template of this package at 2 mm 0.9 million
+MOST_VOXELS = 32 << 20
+# real numbers of 1 to 8 bytes, by NIfTI's codes; complex numbers, colours and 16 bytes are no statistical map
+_REAL_TYPES = frozenset({2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280})
+_WIDEST = 8
+# header and extensions (the largest known are histories of AFNI)
+_MOST_BEFORE_DATA = 4 << 20
+# tape blocks and the like that a program may have put behind the data
+_MOST_AFTER_DATA = 4096
+# what the file of the largest map can have
+MOST_BYTES = _MOST_BEFORE_DATA + MOST_VOXELS * _WIDEST + _MOST_AFTER_DATA
+
+GZIP_MAGIC = b"\x1f\x8b"
+_HEADER_SIZES = (348, 540)
+_READ_AT_ONCE = 1 << 20
+
+
+class NoMapError(ValueError):
+    """A file is not a statistical map; the text is the reason, to follow the words "it is left out"."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """What a header says of the data behind it."""
+
+    dtype: np.dtype[Any]
+    offset: int
+    n_bytes: int
+    slope: float
+    intercept: float
+
+
+def check_map(path: Path) -> None:
+    """Make sure that a file is one volume of real numbers with a finite value other than zero somewhere.
+
+    At most a few megabytes of it are in memory at a time.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI-1 or NIfTI-2, compressed or not.
+
+    Raises
+    ------
+    NoMapError
+        With the reason.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    magics = tuple(size.to_bytes(4, order) for size in _HEADER_SIZES for order in ("little", "big"))
+    compressed = start[:2] == GZIP_MAGIC
+    if not compressed and start not in magics:
+        raise NoMapError("what came is not a NIfTI file but, it seems, a page about it")
+    try:
+        with gzip.open(path, "rb") if compressed else path.open("rb") as content:
+            promise = _promise(content)
+            has_value = _has_value(content, promise)
+            if len(content.read(_MOST_AFTER_DATA + 1)) > _MOST_AFTER_DATA:
+                raise NoMapError("it goes on behind the voxels that its header promises")
+        if not has_value:
+            raise NoMapError("it has no finite value other than zero")
+        _openable(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+
+
+def _promise(content: BufferedReader | gzip.GzipFile) -> _Promise:
+    import nibabel
+    import numpy as np
+
+    block = content.read(_HEADER_SIZES[0])
+    if len(block) < _HEADER_SIZES[0]:
+        raise EOFError
+    kind = nibabel.Nifti1Header
+    if block[:4] in tuple(_HEADER_SIZES[1].to_bytes(4, order) for order in ("little", "big")):
+        kind = nibabel.Nifti2Header
+        block += content.read(_HEADER_SIZES[1] - _HEADER_SIZES[0])
+    try:
+        header = kind(block)
+        shape = tuple(int(extent) for extent in header.get_data_shape())
+        code = int(header["datatype"])
+        offset = float(header["vox_offset"])
+        affine = header.get_best_affine()
+        slope, intercept = header.get_slope_inter()  # None for no scaling
+    except Exception as error:  # nibabel has many ways to say that a header is broken
+        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+    if len(shape) < 3 or any(extent != 1 for extent in shape[3:]):
+        raise NoMapError(f"it is not one volume: its shape is {' × '.join(map(str, shape))}")
+    if min(shape) < 1:
+        raise NoMapError(f"it has no voxels: its shape is {' × '.join(map(str, shape))}")
+    n_voxels = math.prod(shape)
+    if n_voxels > MOST_VOXELS:
+        raise NoMapError(f"it has {n_voxels:,} voxels, and at most {MOST_VOXELS:,} are read")
+    if code not in _REAL_TYPES:
+        raise NoMapError("its values are not real numbers of at most 8 bytes")
+    if not len(block) <= offset <= _MOST_BEFORE_DATA:
+        raise NoMapError("its header does not say where the voxels are")
+    if not np.isfinite(affine).all() or not np.linalg.det(affine[:3, :3]):
+        raise NoMapError("its header does not say where in the brain the voxels are")
+    dtype = header.get_data_dtype()
+    n_bytes = n_voxels * dtype.itemsize
+    return _Promise(dtype, int(offset), n_bytes, 1.0 if slope is None else slope, intercept or 0.0)
+
+
+def _openable(path: Path) -> None:
+    """Open it as NiMARE will, which reads header and extensions; nothing in it is longer than what was read here."""
+    import nibabel
+
+    try:
+        nibabel.load(path)
+    except Exception as error:  # nibabel has many ways to say that a file is broken
+        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+
+
+def _has_value(content: BufferedReader | gzip.GzipFile, promise: _Promise) -> bool:
+    """Read exactly the data, and tell whether a value is finite and not zero."""
+    import numpy as np
+
+    content.seek(promise.offset)
+    left = promise.n_bytes
+    found = False
+    while left:
+        # whole values, since this is a multiple of every item's size; both kinds of file read all of it where they can
+        block = content.read(min(left, _READ_AT_ONCE))
+        if len(block) < min(left, _READ_AT_ONCE):
+            raise EOFError
+        left -= len(block)
+        if not found:
+            with np.errstate(all="ignore"):
+                values = np.frombuffer(block, promise.dtype).astype(float) * promise.slope + promise.intercept
+            found = bool(np.any(np.isfinite(values) & (values != 0)))
+    return found
