@@ -10,6 +10,8 @@ from compose_runner.nimare_signatures import shown
 FIRST_WEIGHT = 1.0
 SECOND_WEIGHT = -1.0
 
+MOST_CONDITIONS = 1000
+
 Condition = str | bool | int | float
 
 
@@ -39,6 +41,11 @@ def pair_conditions(conditions: Any, weights: Any) -> tuple[tuple[Condition, ...
     given = _as_list("weights", weights)
     if not wanted:
         return (), ()
+    if max(len(wanted), len(given)) > MOST_CONDITIONS:
+        raise SpecificationError(
+            f"There are {len(wanted):,} conditions and {len(given):,} weights; a specification may have "
+            f"{MOST_CONDITIONS:,} of each."
+        )
     if not given and len(wanted) <= 2:
         given = [FIRST_WEIGHT, SECOND_WEIGHT]
     if len(given) < len(wanted):

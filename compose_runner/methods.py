@@ -1,7 +1,8 @@
 """Which estimator and corrector a specification names, with their arguments converted to NiMARE's types.
 
 Arguments that are the runner's business (cores, caches) are accepted everywhere: the cores are kept as a wish, the
-caches are dropped. ``null`` leaves an argument at its default, unless NiMARE gives null a meaning of its own.
+level of caching is dropped, and a folder for a cache is refused like every other file that a specification names.
+``null`` leaves an argument at its default, unless NiMARE gives null a meaning of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.domains import DOMAINS
 from compose_runner.errors import SpecificationError
 from compose_runner.nimare_signatures import EstimatorSignature, Parameter, shown, signatures
 
@@ -24,7 +26,9 @@ KERNEL_ARGUMENT = "kernel_transformer"
 CORES_ARGUMENTS = frozenset({"n_cores", "n_jobs"})
 CACHE_ARGUMENTS = frozenset({"memory", "memory_level", "kernel__memory", "kernel__memory_level"})
 
-_CORES = Parameter("n_cores", types=("integer",))
+_CORES = Parameter("n_cores", types=("number",), domain=DOMAINS["n_cores"])
+_CACHE_FOLDER = Parameter("memory", nullable=True)
+_CACHE_LEVEL = Parameter("memory_level", types=("number",), domain=DOMAINS["memory_level"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +141,9 @@ def choose_estimator(signature: EstimatorSignature, args: Mapping[str, Any]) -> 
             name = f"kernel__{parameter.name}"
             parameters[name] = replace(parameter, name=name)
     else:
-        for name in args:
-            if name.startswith(signature.prefixes):
-                parameters[name] = Parameter(name, nullable=True)
+        for parameter in signatures().resampling.values():
+            name = f"{signature.prefixes[0]}{parameter.name}"
+            parameters[name] = replace(parameter, name=name)
     converted, n_cores = _convert(signature.name, args, parameters)
     if converted.get("kernel__fwhm") is not None and converted.get("kernel__sample_size") is not None:
         raise SpecificationError(
@@ -238,9 +242,6 @@ def _method(corrector: str, value: Any, parameter: Parameter, estimator: str, kn
 
 
 def _check_monte_carlo(estimator: str, args: dict[str, Any]) -> None:
-    n_iters = args.get("n_iters", 1)
-    if isinstance(n_iters, bool) or not isinstance(n_iters, int) or n_iters < 1:
-        raise SpecificationError(f"A Monte Carlo correction needs a whole n_iters above 0, not {shown(n_iters)}.")
     if estimator == "SCALE" and args.get("vfwe_only") is False:
         raise SpecificationError("SCALE has no cluster-level correction: vfwe_only must be true.")
 
@@ -252,26 +253,30 @@ def _convert(
     converted: dict[str, Any] = {}
     n_cores = None
     for name, value in args.items():
-        if name in CACHE_ARGUMENTS:
-            continue
-        parameter = _CORES if name in CORES_ARGUMENTS else parameters.get(name)
+        parameter = _own_business(name) or parameters.get(name)
         if parameter is None:
             own = sorted(set(parameters) - CACHE_ARGUMENTS - CORES_ARGUMENTS)
             raise SpecificationError(unknown_name(f"{owner} has no argument", name, own))
         try:
             result = parameter.convert(value)
-            if name == "n_iters" and isinstance(result, float):
-                result = int(result)
         except (ValueError, OverflowError) as error:
             raise SpecificationError(f"{owner}: {error}.") from error
-        if parameter is _CORES:
+        if name in CORES_ARGUMENTS:
             n_cores = result if isinstance(result, int) and result >= 1 else None
+        elif name in CACHE_ARGUMENTS:
+            continue
         elif result is not None or parameter.nullable:
             converted[name] = result
     for parameter in parameters.values():
         if parameter.required and converted.get(parameter.name) is None:
             raise SpecificationError(f"{owner} needs the argument {parameter.name!r}.")
     return converted, n_cores
+
+
+def _own_business(name: str) -> Parameter | None:
+    """How an argument reads that is not NiMARE's but the runner's; None for one that is NiMARE's."""
+    own = _CORES if name in CORES_ARGUMENTS else _CACHE_FOLDER if name.endswith("memory") else _CACHE_LEVEL
+    return replace(own, name=name) if name in CORES_ARGUMENTS | CACHE_ARGUMENTS else None
 
 
 def unknown_name(what: str, name: str, known: Collection[str], where: str = "") -> str:

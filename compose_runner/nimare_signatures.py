@@ -13,7 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from compose_runner.domains import DOMAINS, MOST_ITEMS, Interval
+
 _PATH = Path(__file__).with_name("nimare_signatures.json")
+
+# what NiMARE or joblib would open: a mask, a folder of cached results
+PATH_ARGUMENTS = frozenset({"mask", "memory"})
 
 NULL_WORDS = frozenset({"", "none", "null"})
 TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
@@ -47,6 +52,8 @@ class Parameter:
         Whether there is no default.
     default : object
         The default, where JSON can say it.
+    domain : Interval or None
+        Which numbers it takes, if it takes numbers; of a list, each of them.
     """
 
     name: str
@@ -55,12 +62,13 @@ class Parameter:
     nullable: bool = False
     required: bool = False
     default: Any = None
+    domain: Interval | None = None
 
     def convert(self, value: Any) -> Any:
         """Turn a specification's value into what NiMARE takes.
 
-        Texts are read by the argument's type, since Compose's form stores texts; everything else is left to NiMARE
-        unless it cannot be meant.
+        Texts are read by the argument's type, since Compose's form stores texts. What has another type than NiMARE
+        names, or is a number outside the argument's domain, is refused.
 
         Parameters
         ----------
@@ -77,19 +85,47 @@ class Parameter:
         ValueError
             With a sentence that says what the argument takes.
         """
-        if isinstance(value, str):
-            return self._from_text(value)
-        if isinstance(value, dict) or (isinstance(value, list) and self.types and "array" not in self.types):
+        result = self._from_text(value) if isinstance(value, str) else value
+        if self.name.rpartition("__")[2] in PATH_ARGUMENTS:
+            if result is None:
+                return None
+            raise ValueError(f"{self.name!r} must be null, not {shown(value)}: a specification names no files")
+        if isinstance(result, int) and self.types == ("boolean",) and result in (0, 1):
+            return bool(result)
+        if result is not None and not self._takes(result):
             raise ValueError(self._refusal(value))
-        if isinstance(value, float) and "number" not in self.types and "integer" in self.types:
-            return int(value) if value.is_integer() else value
-        if isinstance(value, int) and self.types == ("boolean",) and value in (0, 1):
-            return bool(value)
-        return value
+        return int(result) if isinstance(result, float) and self._is_whole(result) else result
+
+    def _is_whole(self, value: float) -> bool:
+        """Whether a number stands for a whole one, where whole ones are wanted."""
+        if self.domain is not None and self.domain.whole:
+            return True
+        return value.is_integer() and "integer" in self.types and "number" not in self.types
+
+    def _takes(self, value: Any) -> bool:
+        """Whether a value has one of the types, and its numbers are in the domain."""
+        if isinstance(value, str):
+            return value in self.choices or "string" in self.types or (self._untyped and self.domain is None)
+        if isinstance(value, bool):
+            return "boolean" in self.types or (self._untyped and self.domain is None)
+        if isinstance(value, list):
+            return "array" in self.types and self._takes_items(value)
+        if isinstance(value, int | float):
+            return value in self.domain if self.domain is not None else self._untyped and math.isfinite(value)
+        return False
+
+    def _takes_items(self, values: list[Any]) -> bool:
+        """Whether a list, or a list of lists, holds what the argument takes."""
+        items = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        if len(items) > MOST_ITEMS:
+            return False
+        if self.domain is None:
+            return all(isinstance(item, str | bool | int | float) for item in items)
+        return all(item in self.domain for item in items)
 
     def _from_text(self, text: str) -> Any:
         word = text.strip().casefold()
-        if word in NULL_WORDS and self.types != ("string",):
+        if word in NULL_WORDS and (self.types != ("string",) or not word):
             return None
         for choice in self.choices:
             if word == choice.casefold():
@@ -97,7 +133,7 @@ class Parameter:
         for reading in (self._truth(word), self._number(word), self._list(text)):
             if reading is not None:
                 return reading
-        if not self._untyped and "string" not in self.types:
+        if "string" not in self.types and not (self._untyped and self.domain is None):
             raise ValueError(self._refusal(text))
         return text
 
@@ -121,7 +157,10 @@ class Parameter:
         return _list(text) if self._untyped or "array" in self.types else None
 
     def _refusal(self, value: object) -> str:
-        kinds = [repr(choice) for choice in self.choices] + [_TYPE_NAMES[word] for word in self.types]
+        kinds = [repr(choice) for choice in self.choices]
+        if self.domain is not None:
+            kinds.append(str(self.domain))
+        kinds += [_TYPE_NAMES[word] for word in self.types if self.domain is None or word not in ("integer", "number")]
         kinds += ["null"] if self.nullable else []
         return f"{self.name!r} must be {' or '.join(kinds) or 'a single value'}, not {shown(value)}"
 
@@ -184,12 +223,13 @@ class CorrectorSignature:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """Everything of NiMARE that a specification can name, by class name."""
+    """Everything of NiMARE that a specification can name, by class name; and how images are resampled."""
 
     nimare_version: str
     estimators: dict[str, EstimatorSignature]
     correctors: dict[str, CorrectorSignature]
     kernels: dict[str, dict[str, Parameter]]
+    resampling: dict[str, Parameter]
 
 
 @cache
@@ -221,6 +261,7 @@ def signatures() -> Signatures:
             for name, one in document["correctors"].items()
         },
         kernels={name: _parameters(one) for name, one in document["kernels"].items()},
+        resampling=_parameters(document["resampling"]),
     )
 
 
@@ -237,6 +278,7 @@ def _parameters(document: dict[str, Any]) -> dict[str, Parameter]:
             nullable=described.get("nullable", False),
             required=described.get("required", False),
             default=described.get("default"),
+            domain=DOMAINS.get(name),
         )
         for name, described in document.items()
     }
@@ -244,7 +286,10 @@ def _parameters(document: dict[str, Any]) -> dict[str, Parameter]:
 
 def shown(value: object, length: int = 60) -> str:
     """Write a value for an error text, cut where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, lists in lists
+        text = f"a very long {type(value).__name__}"
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

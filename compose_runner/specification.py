@@ -1,7 +1,8 @@
 """What a specification asks for, checked against NiMARE's signatures before anything is downloaded or launched.
 
-What NiMARE would accept is never refused. What it would refuse is refused here, with the names that exist:
-estimators, correctors and arguments that NiMARE has not, and groups that cannot be.
+What NiMARE would refuse is refused here, with the names that exist: estimators, correctors and arguments that NiMARE
+has not, and groups that cannot be. So is what NiMARE would compute with although it means nothing: numbers outside the
+domains of :mod:`compose_runner.domains`, and files that a specification names.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from compose_runner.nimare_signatures import EstimatorSignature, shown, signatur
 CBMA = "CBMA"
 IBMA = "IBMA"
 KINDS = (CBMA, IBMA)
+
+# keys of the form beside estimator and corrector
+FILES = ("mask", "transformer")
 
 FWE_CORRECTOR = "FWECorrector"
 
@@ -86,6 +90,7 @@ def parse_specification(document: object) -> Specification:
     """
     if not isinstance(document, Mapping):
         raise SpecificationError(f"The specification is not an object: {shown(document)}.")
+    _refuse_files(document)
     signature, args = _named_estimator(document)
     first, second = pair_conditions(document.get("conditions"), document.get("weights"))
     specification = Specification(
@@ -133,6 +138,17 @@ def _named_estimator(document: Mapping[str, Any]) -> tuple[EstimatorSignature, d
         other = f" ({name} is one for {known[name].kind})" if name in known else ""
         raise SpecificationError(unknown_name(f"{kind or 'NiMARE'} has no estimator", name, of_kind, other))
     return known[name], args
+
+
+def _refuse_files(document: Mapping[str, Any]) -> None:
+    """Refuse a mask or a transformer; null and the form's default, an empty text, mean none."""
+    for name in FILES:
+        value = document.get(name)
+        if value is not None and value != "" and value != {}:
+            raise SpecificationError(
+                f"The specification's {name} is {shown(value)}, which cannot be applied: a specification names no "
+                f"files. Leave it empty for NiMARE's own."
+            )
 
 
 def _column(value: Any) -> str:

@@ -20,6 +20,7 @@ import nimare.correct
 import nimare.meta.cbma
 import nimare.meta.ibma
 import nimare.meta.kernel
+from nilearn.image import resample_to_img
 from nimare.meta.cbma.base import CBMAEstimator, PairwiseCBMAEstimator
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ KERNEL_PARAMETER = "kernel_transformer"
 WITHOUT_P_MAP = frozenset({"SCALE"})
 
 # accepted by CBMAEstimator's fit, although its documentation and its error text leave it out
-UNDOCUMENTED_CHOICES = {("null_method", "approximate"): ["reduced_montecarlo"]}
+# what the prose of nilearn's documentation says stands here as well
+UNDOCUMENTED_CHOICES = {
+    ("null_method", "approximate"): ["reduced_montecarlo"],
+    ("interpolation", "continuous"): ["continuous", "linear", "nearest"],
+    ("order", "F"): ["F", "C"],
+}
 
 _TYPE_WORDS = {
     "bool": "boolean",
@@ -75,6 +81,8 @@ def collect() -> dict[str, Any]:
             name: _parameters_of(cls)
             for name, cls in _public_classes(nimare.meta.kernel, nimare.meta.kernel.KernelTransformer)
         },
+        # without the two images
+        "resampling": _describe_all(resample_to_img, 2, _documented_types(resample_to_img)),
     }
 
 
@@ -168,6 +176,10 @@ def _describe(parameter: inspect.Parameter, documented: str) -> dict[str, Any]:
     types, choices = _documented_kinds(documented)
     described: dict[str, Any] = {}
     default = parameter.default
+    undocumented = UNDOCUMENTED_CHOICES.get((parameter.name, str(default)), [])
+    if undocumented:
+        choices += undocumented
+        types.discard("string")
     if default is inspect.Parameter.empty:
         described["required"] = True
     elif default is None or type(default) in _TYPE_OF_DEFAULT:
@@ -176,7 +188,6 @@ def _describe(parameter: inspect.Parameter, documented: str) -> dict[str, Any]:
         described["default"] = default.__name__
     if type(default) in _TYPE_OF_DEFAULT and not (choices and isinstance(default, str)):
         types.add(_TYPE_OF_DEFAULT[type(default)])
-    choices += UNDOCUMENTED_CHOICES.get((parameter.name, str(default)), [])
     if default is None or re.search(r"\bNone\b", documented):
         described["nullable"] = True
     if types:
