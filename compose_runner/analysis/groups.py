@@ -109,7 +109,8 @@ def _meeting(
                 f"{_existing(kind, values)}"
             )
         wanted.append(value)
-    places = tuple(place for place, value in enumerate(found) if value is not None and value in wanted)
+    one_of = set(wanted)
+    places = tuple(place for place, value in enumerate(found) if value is not None and value in one_of)
     if not places:
         raise SelectionError(
             f"No analysis is selected: none of the {len(values)} analyses has {_listed(conditions)} in the column "

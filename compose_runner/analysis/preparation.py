@@ -15,6 +15,8 @@ from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle
 from compose_runner.analysis.engine.sessions import ShardFinished
 from compose_runner.analysis.fast.interpreter import importing
 from compose_runner.errors import AnalysisError, ComposeRunnerError
+from compose_runner.methods import KERNEL_ARGUMENT, correction_methods
+from compose_runner.nimare_signatures import signatures
 from compose_runner.prediction import predict
 from compose_runner.progress import Progress, Stage
 from compose_runner.specification import Specification, parse_specification
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
     from compose_runner.analysis.result_directory import ResultDirectory
     from compose_runner.environments import Environment
+
+# arguments that size what is in memory
+_SIZES = frozenset({"n_iters", "difference_iterations", "n_subsamples", "n_histogram_bins", "r"})
 
 log = logging.getLogger(__name__)
 
@@ -132,13 +137,37 @@ def explaining(specification: Specification) -> Iterator[None]:
     except (ComposeRunnerError, ShardFinished, OSError):
         raise
     except MemoryError as error:
-        raise AnalysisError(
-            f"{specification.estimator.name} needs more memory than there is. Fewer iterations (n_iters), fewer "
-            "studies or a smaller kernel need less; so do fewer cores (--n-cores 1)."
-        ) from error
+        raise AnalysisError(_memory_is_short(specification)) from error
     except Exception as error:
         log.debug("The computation failed", exc_info=True)
         raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
+
+
+def _memory_is_short(specification: Specification) -> str:
+    """Say what asks for the memory: arguments that are larger than NiMARE's default, and else the studies."""
+    known = signatures()
+    estimator, corrector = specification.estimator, specification.corrector
+    kernel = str(estimator.args.get(KERNEL_ARGUMENT) or known.estimators[estimator.name].kernel)
+    parameters = dict(known.estimators[estimator.name].parameters)
+    parameters |= {f"kernel__{name}": one for name, one in known.kernels.get(kernel, {}).items()}
+    methods = {} if corrector is None else correction_methods(corrector.name, known.estimators[estimator.name])
+    asked = [(name, value, parameters.get(name)) for name, value in estimator.args.items()]
+    if corrector is not None:
+        asked += [(name, value, methods[corrector.method].get(name)) for name, value in corrector.args.items()]
+    large = [
+        f"{name} {value:,} (NiMARE's default is {parameter.default:,})"
+        for name, value, parameter in asked
+        if parameter is not None and name.rpartition("__")[2] in _SIZES and _is_larger(value, parameter.default)
+    ]
+    if large:
+        advice = f"What asks for so much is {' and '.join(large)}."
+    else:
+        advice = "What asks for so much is the number of studies and foci."
+    return f"{estimator.name} needs more memory than there is. {advice}"
+
+
+def _is_larger(value: object, default: object) -> bool:
+    return isinstance(value, int | float) and isinstance(default, int | float) and value > default
 
 
 def _inputs(

@@ -23,7 +23,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from compose_runner.addresses import AllowedHosts
-from compose_runner.analysis.document_checks import check_studyset
+from compose_runner.analysis.document_checks import UNCOUNTED, check_studyset
 from compose_runner.analysis.downloads import PARTIAL, download
 from compose_runner.analysis.result_directory import sha256_of, write_whole
 from compose_runner.environments import reference_studysets
@@ -43,6 +43,12 @@ TARGET_SPACE = "mni152_2mm"
 # of the compressed file; an hour for that is 0.3 MB/s
 MOST_BYTES = 1 << 30
 DOWNLOAD_SECONDS = 3600.0
+# of what it unfolds to: a release to files, a document to memory
+MOST_UNFOLDED_BYTES = 8 << 30
+MOST_DOCUMENT_BYTES = 2 << 30
+MOST_MEMBERS = 10_000
+# of the texts in an archive that describe a member, which are read into memory
+_MOST_AT_ONCE = 1 << 20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MANIFEST = "studyset.json"
@@ -162,12 +168,17 @@ def _revalidated(
             progress=progress,
         )
     except ServiceUnavailableError as error:
-        if not known:
+        if not known or sha256_of(path) != known["sha256"]:
             raise
         log.warning("The cached copy of %s is used: %s", document, error)
         return known["sha256"]
-    if answer is None:
+    if answer is None and known and sha256_of(path) == known["sha256"]:
         return known["sha256"]
+    if answer is None:
+        # the service did not send what it says we have, but the file is another: nothing asks for a condition now
+        path.unlink(missing_ok=True)
+        about.unlink(missing_ok=True)
+        return _revalidated(name, address, path, attempts, progress)
     about_new = {
         "address": address,
         "sha256": sha256_of(path),
@@ -229,22 +240,63 @@ def read_reference(reference: ReferenceFile, exclude_study_ids: Collection[str] 
     """Read a reference studyset from this machine; the rest is as in :func:`load_reference`."""
     document = f"reference studyset {reference.name}"
     excluded = {str(study_id) for study_id in exclude_study_ids}
-    if reference.path.name.endswith(".json.gz"):
-        return _read_document(reference, document, excluded)
-    return _read_release(reference, document, excluded)
+    try:
+        if reference.path.name.endswith(".json.gz"):
+            return _read_document(reference, document, excluded)
+        return _read_release(reference, document, excluded)
+    except DocumentMalformedError:
+        # the next run fetches it anew, instead of being told that this one has not changed
+        reference.path.with_name(f"{reference.path.name}.about.json").unlink(missing_ok=True)
+        raise
 
 
 def _read_document(reference: ReferenceFile, document: str, excluded: set[str]) -> Studyset:
     from nimare.nimads import Studyset
 
     try:
-        with gzip.open(reference.path, "rb") as content:
-            studyset: dict[str, Any] = check_studyset(json.load(content), document, reference.address)
+        with _BoundedGzip(reference.path, MOST_DOCUMENT_BYTES) as content:
+            studyset: dict[str, Any] = check_studyset(json.load(content), document, reference.address, UNCOUNTED)
     except (ValueError, EOFError, OSError, zlib.error, RecursionError) as error:
         raise DocumentMalformedError(document, reference.address, "it is not compressed JSON") from error
     # taken out before NiMARE sees them: a studyset of thousands of studies is built once, not twice
     studyset["studies"] = [study for study in studyset["studies"] if str(study["id"]) not in excluded]
     return Studyset(studyset, target=TARGET_SPACE)
+
+
+class _BoundedGzip(gzip.GzipFile):
+    """A compressed file that unfolds to a bounded size."""
+
+    def __init__(self, path: Path, most: int, most_at_once: int | None = None) -> None:
+        super().__init__(path, "rb")
+        self._most = most
+        self._most_at_once = most_at_once
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read, which is an error beyond the bounds."""
+        whole = size is None or size < 0
+        most = self._most - self.tell()
+        if self._most_at_once is not None and (whole or (size or 0) > self._most_at_once):
+            raise OSError("a description in it is too long")
+        content = super().read(most + 1 if whole else min(size or 0, most + 1))
+        if len(content) > most:
+            raise OSError(f"it unfolds to more than {self._most:,} bytes")
+        return content
+
+
+def _extract(path: Path, folder: Path) -> None:
+    """Unpack an archive of plain files, one after the other, each looked at before it is written."""
+    with (
+        _BoundedGzip(path, MOST_UNFOLDED_BYTES, _MOST_AT_ONCE) as content,
+        tarfile.open(fileobj=content, mode="r:", errorlevel=1) as archive,
+    ):
+        for number, member in enumerate(archive, start=1):
+            if number > MOST_MEMBERS:
+                raise tarfile.ReadError(f"it has more than {MOST_MEMBERS:,} files")
+            if not (member.isfile() or member.isdir()) or member.issparse():
+                raise tarfile.ReadError(f"{member.name[:100]!r} is no plain file")
+            if content.tell() + member.size > MOST_UNFOLDED_BYTES:
+                raise tarfile.ReadError(f"it unfolds to more than {MOST_UNFOLDED_BYTES:,} bytes")
+            archive.extract(member, folder, filter="data")  # nothing outside the folder
 
 
 def _read_release(reference: ReferenceFile, document: str, excluded: set[str]) -> Studyset:
@@ -253,10 +305,9 @@ def _read_release(reference: ReferenceFile, document: str, excluded: set[str]) -
 
     with tempfile.TemporaryDirectory(prefix="compose-runner-") as folder:
         try:
-            with tarfile.open(reference.path, "r:gz") as archive:
-                archive.extractall(folder, filter="data")  # nothing outside the folder, no devices, no links out
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise DocumentMalformedError(document, reference.address, "it is no usable archive") from error
+            _extract(reference.path, Path(folder))
+        except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+            raise DocumentMalformedError(document, reference.address, f"it is no usable archive: {error}") from error
         # the archive holds one folder that is named for the release
         manifests = sorted(Path(folder).rglob(_MANIFEST), key=lambda path: len(path.parts))
         if not manifests:

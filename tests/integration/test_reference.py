@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from compose_runner.analysis import reference
 from compose_runner.analysis.reference import (
     CACHE_DIR_VARIABLE,
     cache_directory,
@@ -136,8 +137,8 @@ def test_an_interrupted_download_is_begun_again(
     service: ComposeStandIn, production: Environment, tmp_path: Path
 ) -> None:
     service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(body=STATIC, cut_at=100))
-    reference = fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=1)
-    assert reference.path.read_bytes() == STATIC
+    found = fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=1)
+    assert found.path.read_bytes() == STATIC
 
 
 def test_a_download_that_never_completes_leaves_the_cache_as_it_was(
@@ -160,8 +161,8 @@ def test_what_a_killed_process_left_is_removed(production: Environment, tmp_path
 
 
 def test_a_file_that_is_not_the_recorded_one_is_downloaded_again(production: Environment, tmp_path: Path) -> None:
-    reference = fetch_reference("neurosynth", production, cache_dir=tmp_path)
-    reference.path.write_bytes(STATIC[:50])
+    found = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    found.path.write_bytes(STATIC[:50])
     assert fetch_reference("neurosynth", production, cache_dir=tmp_path).path.read_bytes() == STATIC
 
 
@@ -251,3 +252,74 @@ def test_a_release_with_other_content_is_an_error(
 def test_the_cache_directory_can_be_chosen(tmp_path: Path) -> None:
     assert cache_directory({CACHE_DIR_VARIABLE: str(tmp_path)}) == tmp_path
     assert "compose-runner" in cache_directory({}).parts
+
+
+def with_member(**fields: object) -> bytes:
+    """An archive of one member that is not what it should be."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        member = tarfile.TarInfo("release/x")
+        for name, value in fields.items():
+            setattr(member, name, value)
+        archive.addfile(member)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (with_member(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "no plain file"),
+        (with_member(type=tarfile.LNKTYPE, linkname="../../x"), "no plain file"),
+        (with_member(type=tarfile.CHRTYPE), "no plain file"),
+        (with_member(type=tarfile.FIFOTYPE), "no plain file"),
+        (archive_of(**{"/etc/passwd": b"x"}), "studyset.json"),
+        (archive_of(**{f"f{number}": b"" for number in range(30)}), "more than 20 files"),
+        (archive_of(big=bytes(1 << 20)), "unfolds to more than 1,000,000 bytes"),
+        (with_member(pax_headers={"comment": "x" * (1 << 21)}), "too long"),
+    ],
+)
+def test_an_archive_holds_plain_files_within_bounds(
+    service: ComposeStandIn,
+    production: Environment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(reference, "MOST_MEMBERS", 20)
+    monkeypatch.setattr(reference, "MOST_UNFOLDED_BYTES", 4_000_000 if reason == "too long" else 1_000_000)
+    service.put_file(NIGHTLY, content)
+    with pytest.raises(DocumentMalformedError, match=reason):
+        load_reference("neurostore", production, cache_dir=tmp_path)
+
+
+def test_a_document_unfolds_within_bounds(
+    service: ComposeStandIn, production: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "MOST_DOCUMENT_BYTES", 1_000_000)
+    service.put_file("raw/main/neurosynth.json.gz", gzip.compress(b"[" + b" " * 10_000_000))
+    with pytest.raises(DocumentMalformedError, match="not compressed JSON"):
+        load_reference("neurosynth", production, cache_dir=tmp_path)
+
+
+def test_a_file_that_cannot_be_used_is_fetched_anew(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    service.put_file("raw/main/neurosynth.json.gz", gzip.compress(b"{}"))
+    for _ in range(2):
+        with pytest.raises(DocumentMalformedError):
+            load_reference("neurosynth", production, cache_dir=tmp_path)
+    assert ["if-none-match" in request.headers for request in service.requests] == [False, False]
+
+
+def test_a_file_that_was_exchanged_in_the_cache_never_serves(
+    service: ComposeStandIn, production: Environment, tmp_path: Path
+) -> None:
+    known = fetch_reference("neurosynth", production, cache_dir=tmp_path)
+    known.path.write_bytes(bytes(len(STATIC)))
+    assert fetch_reference("neurosynth", production, cache_dir=tmp_path) == known
+    assert known.path.read_bytes() == STATIC
+    known.path.write_bytes(bytes(len(STATIC)))
+    service.fail_path("GET", "raw/main/neurosynth.json.gz", Answer(503))
+    with pytest.raises(ServiceUnavailableError):
+        fetch_reference("neurosynth", production, cache_dir=tmp_path, attempts=0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.document_checks import check_annotation, check_specification, check_studyset
+from compose_runner.analysis.document_checks import Counts, check_annotation, check_specification, check_studyset
 from compose_runner.errors import DocumentMalformedError
 from tests import synthetic
 
@@ -65,6 +65,48 @@ def test_the_place_that_is_wrong_is_named(path: Path, value: Any, place: str) ->
     assert place in str(error.value)
     assert "studyset abc" in str(error.value)
     assert "http://store/abc" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        *([float("nan"), 0, 0], [float("inf"), 0, 0], [0, float("-inf"), 1e308], [1e308, 0, 0], [10, None, 5]),
+        *([True, False, True], [10**15, 0, 0], [-1e6, 0, 0]),
+    ],
+)
+def test_a_focus_that_is_no_place_is_refused_with_its_study(coordinates: list[Any]) -> None:
+    document = changed(STUDYSET, (*ANALYSIS, "points", 1, "coordinates"), coordinates)
+    document["studies"][0]["name"] = "Pain and the insula"
+    with pytest.raises(DocumentMalformedError) as error:
+        check_studyset(document)
+    assert "studies[0].analyses[0].points[1].coordinates is not a list of three finite numbers" in str(error.value)
+    assert "in the study 'Pain and the insula'" in str(error.value)
+
+
+@pytest.mark.parametrize("coordinates", [None, [], [None, None, None], [0, -1.5, 2], [999_999, 0, 0]])
+def test_an_absent_focus_passes(coordinates: Any) -> None:
+    check_studyset(changed(STUDYSET, (*ANALYSIS, "points", 1, "coordinates"), coordinates))
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), "1", [1]])
+def test_a_weight_is_a_finite_number(weight: Any) -> None:
+    with pytest.raises(DocumentMalformedError, match=r"weights\[0\] is not a number"):
+        check_studyset(changed(STUDYSET, (*ANALYSIS, "weights"), [weight]))
+
+
+def test_everything_is_counted() -> None:
+    limits = {"studies": 1, "analyses": 1, "foci": 3, "images": 2, "conditions": 1}
+    document = changed(STUDYSET, (*ANALYSIS, "images"), [{"url": None}] * 3)
+    document["studies"][0]["analyses"][0]["conditions"] = ["a", "b"]
+    for what, most in limits.items():
+        with pytest.raises(DocumentMalformedError, match=f"it has [234] {what} or more, and at most {most} can be"):
+            check_studyset(document, counts=Counts(**{what: most}))
+    check_studyset(document, counts=Counts(studies=2, analyses=2, foci=4, images=3, conditions=2))
+    for what in ("notes", "columns"):
+        annotation = synthetic.annotated(STUDYSET)
+        annotation["notes"][0]["note"]["further"] = 1
+        with pytest.raises(DocumentMalformedError, match=f"it has 2 {what} or more, and at most 1"):
+            check_annotation(annotation, counts=Counts(**{what: 1}))
 
 
 @pytest.mark.parametrize(

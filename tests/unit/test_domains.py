@@ -23,8 +23,9 @@ def every_parameter() -> list[Any]:
     """Every argument of NiMARE that a specification can give, with a place where it is taken."""
     found = []
     for name, signature in signatures().estimators.items():
-        for one in signature.parameters.values():
-            found.append(pytest.param(name, one, one.name, None, id=f"{name}-{one.name}"))
+        found += [
+            pytest.param(name, one, one.name, None, id=f"{name}-{one.name}") for one in signature.parameters.values()
+        ]
         for family, methods in signature.corrections.items():
             for method, parameters in methods.items():
                 place = (f"{family.upper()}Corrector", method)
