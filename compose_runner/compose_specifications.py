@@ -17,6 +17,8 @@ from compose_runner.observability import tracing
 DEADLINE_SECONDS = 8.0
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
+# a function has less memory than a task; a meta-analysis has some kB, or some MB with an old snapshot of its studyset
+MOST_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class ComposeSpecifications:
                         attempts=1,
                         connect_seconds=CONNECT_SECONDS,
                         read_seconds=READ_SECONDS,
+                        limits=web.Limits(MOST_BYTES, self.deadline_seconds),
                     )
                 )
             except Exception as error:
