@@ -1,28 +1,29 @@
-"""The doors for shells: ``compose-run`` and ``compose-runner``. NiMARE is imported only by a command that computes."""
+"""The commands ``compose-run`` and ``compose-runner``. NiMARE is imported only by a command that computes."""
 
 from __future__ import annotations
 
-import signal
-import sys
+import shlex
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
-from compose_runner.errors import (
-    EXIT_CANNOT_RUN,
-    EXIT_INTERRUPTED,
-    ComposeRunnerError,
-    TerminationRequested,
-)
+from compose_runner.ending import ending_well
+from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS, environment_named
+from compose_runner.errors import AnalysisError, UploadKeyError
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
+from compose_runner.storage_keys import METADATA_FILENAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+    from collections.abc import Mapping
+
+    from compose_runner.progress import ProgressListener, ProgressRecord, Stage
+
+__all__ = ["compose_run", "compose_runner", "ending_well", "publish"]
+
 
 # subcommand -> "module:attribute"; each module is imported when its command is called
 _SUBCOMMANDS = {
@@ -51,34 +52,97 @@ class _LazyGroup(click.Group):
         return command
 
 
-def _stop_on_sigterm(_signal: int, _frame: FrameType | None) -> None:
-    raise TerminationRequested
+class _RunAccount:
+    """What a run can say about its result when it ends early.
 
-
-def ending_well(action: Callable[[], Any]) -> Any:
-    """Run an action of the command line, and turn its errors into one line and an exit code, in this one place.
-
-    Exit codes: 0 done, 1 a person has to change something, 75 try again, 130 Ctrl-C.
+    Parameters
+    ----------
+    result_dir : str
+        Where the result goes.
     """
-    signal.signal(signal.SIGTERM, _stop_on_sigterm)
-    try:
-        return action()
-    except ComposeRunnerError as error:
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except TerminationRequested as request:
-        _complain("Stopped (SIGTERM); nothing half-written was left behind. The run can be started again.")
-        sys.exit(request.exit_code)
-    except KeyboardInterrupt:
-        _complain("Stopped.")
-        sys.exit(EXIT_INTERRUPTED)
-    except OSError as error:
-        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        sys.exit(EXIT_CANNOT_RUN)
+
+    def __init__(self, result_dir: str) -> None:
+        self._result_dir = result_dir
+        self._stage: Stage | None = None
+        self._checkpoints = ""
+        self._names: Mapping[str, str] = {}
+
+    def listening(self, listener: ProgressListener) -> ProgressListener:
+        """Give a listener that keeps the stage, and passes every record on."""
+        # here, since another thread that imports may be interrupted together with the run
+        from compose_runner.analysis.checkpoints import CHECKPOINTS
+        from compose_runner.console import STAGE_NAMES
+
+        self._checkpoints, self._names = CHECKPOINTS, STAGE_NAMES
+
+        def listen(record: ProgressRecord) -> None:
+            self._stage = record.stage
+            listener(record)
+
+        return listen
+
+    def stopped(self) -> str:
+        """Say how far the run was, and what of its result is there."""
+        if self._stage is None or self._stage.value == "fetch":
+            return "Nothing was computed yet, and nothing was changed."
+        where = f"It was at: {self._names[self._stage.value]}."
+        place = Path(self._result_dir).expanduser()
+        if (place / METADATA_FILENAME).exists():
+            return f"{where} The result is complete in {self._result_dir}.{self._how_to_publish()}"
+        if any((place / self._checkpoints).glob("*/*")):
+            return f"{where} The permutations so far are kept: the same command goes on from them."
+        if any(place.glob("*.nii.gz")):
+            return f"{where} Maps are in {self._result_dir}, but the result is not complete."
+        return f"{where} There is no result yet; the same command begins again."
+
+    def failed(self, error: BaseException) -> str:
+        """Say that the result is safe when only its upload failed."""
+        if self._stage is None or self._stage.value != "publish":
+            return ""
+        key = " --nsc-key KEY" if isinstance(error, UploadKeyError) else ""
+        return f"The result is complete in {self._result_dir}.{self._how_to_publish(key)}"
+
+    def _how_to_publish(self, key: str = "") -> str:
+        if self._stage is None or self._stage.value != "publish":
+            return ""
+        return f" To publish it: {_publish_command(self._result_dir)}{key}"
 
 
-def _complain(text: str) -> None:
-    click.secho(f"compose-runner: {text}", fg="red", err=True)
+class _PublishAccount:
+    """What an upload can say when it ends early.
+
+    Parameters
+    ----------
+    result_dir : str
+        Where the result is.
+    """
+
+    def __init__(self, result_dir: str) -> None:
+        self._result_dir = result_dir
+
+    def stopped(self) -> str:
+        """Say that the upload can be gone on with."""
+        return f"The result is safe in {self._result_dir}, and the same command goes on with its upload."
+
+    def failed(self, error: BaseException) -> str:
+        """Say what to do about a key."""
+        if isinstance(error, UploadKeyError):
+            return (
+                f"The result is safe in {self._result_dir}. To publish it: {_publish_command(self._result_dir)} "
+                "--nsc-key KEY"
+            )
+        return ""
+
+
+def _publish_command(result_dir: str) -> str:
+    return f"compose-runner publish {shlex.quote(result_dir)}"
+
+
+def _agreed_to_publish(page: str) -> bool:
+    """Ask the person at the terminal; where there is none, nobody is asked."""
+    from compose_runner.console import agreed, has_person
+
+    return not has_person() or agreed(f"This publishes the result on {page}, for everyone to see. Go on?")
 
 
 @click.command(
@@ -86,8 +150,9 @@ def _complain(text: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  compose-run ataCTPAt2LMw                     run it, upload the result, print its page
-  compose-run ataCTPAt2LMw --no-upload         keep the result in ./results
+  compose-run YOUR_ID --no-upload              keep the result in ./results, to look at
+  compose-runner publish results               publish what is in ./results
+  compose-run YOUR_ID                          run it and publish the result at once
   compose-run my-label --bundle bundle.json    run from disk, without Compose
 \b
 Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
@@ -110,7 +175,13 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
 )
 @click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
 @click.option("--nv-key", envvar="NV_KEY", show_envvar=True, help="NeuroVault key (Compose needs none of its callers).")
-@click.option("--no-upload", is_flag=True, help="Keep the result on this machine.")
+@click.option("--no-upload", is_flag=True, help="Keep the result on this machine; it can be published later.")
+@click.option("-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Use a result directory that holds other files. They stay as they are.",
+)
 @click.option("--n-cores", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
 @click.option(
     "--seed",
@@ -150,47 +221,81 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
 def compose_run(meta_analysis_id: str | None, **options: Any) -> None:
     """Run a meta-analysis of Neurosynth Compose and print the page of its result.
 
-    META_ANALYSIS_ID is the last part of the meta-analysis's address on compose.neurosynth.org. With --bundle it is only
-    a label and can be left out. With --no-upload or --bundle the result directory is printed instead of the page.
+    META_ANALYSIS_ID is the last part of the meta-analysis's address on compose.neurosynth.org. With --bundle it is not
+    looked up, and can be left out. With --no-upload or --bundle the result directory is printed instead of the page.
+
+    Without --no-upload the result becomes public on that page; in a terminal you are asked first. In the result
+    directory only what an earlier run wrote is replaced.
     """
     if meta_analysis_id is None and options["bundle"] is None:
         raise click.UsageError("Give a META_ANALYSIS_ID, or a bundle from disk with --bundle.")
     if options["allow_hosts"] and options["bundle"] is None:
         raise click.UsageError("--allow-host is for the maps of a bundle from disk: give it with --bundle.")
-    log_format, no_report = options.pop("log_format"), options.pop("no_report")
+    log_format, no_report, yes = options.pop("log_format"), options.pop("no_report"), options.pop("yes")
+    account = _RunAccount(options["result_dir"])
 
     def action() -> None:
         from compose_runner.analysis.fast.interpreter import own_process
-        from compose_runner.console import watching
+        from compose_runner.analysis.result_record import PUBLISH_RECORD
+        from compose_runner.console import has_person, watching
         from compose_runner.run import run
 
+        if not (options["no_upload"] or options["bundle"] or yes):
+            page = environment_named(options["environment"]).page_of(str(meta_analysis_id))
+            options["no_upload"] = not _agreed_to_publish(page)
         with own_process(), watching(log_format) as listener:
-            url, _ = run(meta_analysis_id, report=not no_report, progress=listener, **options)
+            url, _ = run(meta_analysis_id, report=not no_report, progress=account.listening(listener), **options)
+        if url is None and has_person() and (Path(options["result_dir"]).expanduser() / PUBLISH_RECORD).exists():
+            click.echo(f"Not published. To publish it: {_publish_command(options['result_dir'])}", err=True)
         click.echo(url or click.format_filename(options["result_dir"]))
 
-    ending_well(action)
+    ending_well(action, account)
 
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="\b\nExample:\n  compose-runner publish results",
+    epilog="""\b
+Examples:
+  compose-runner publish results                  after 'compose-run YOUR_ID --no-upload'
+  compose-runner publish results --nsc-key KEY    with an upload key of your own
+  compose-runner publish results --yes            without being asked first
+\b
+An upload that failed or was interrupted is gone on with: a result that Compose has
+already is filled, not made twice. What was published before is left as it is.
+\b
+Exit codes: 0 done, 1 it cannot be published (something has to be changed),
+2 wrong usage, 75 try again later, 130 stopped by Ctrl-C.""",
 )
 @click.argument("result_dir", type=click.Path(exists=True, file_okay=False))
 @click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
+@click.option(
+    "--environment",
+    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
+    help="Which Neurosynth Compose to publish on.  [default: the one that the run talked to]",
+)
+@click.option("-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="How to log on standard error.")
-def publish(result_dir: str, nsc_key: str | None, log_format: Any) -> None:
-    """Repeat the upload of RESULT_DIR to Neurosynth Compose, without computing anything again."""
+def publish(result_dir: str, nsc_key: str | None, environment: str | None, yes: bool, log_format: Any) -> None:
+    """Publish the result in RESULT_DIR on Neurosynth Compose, and print its page.
+
+    RESULT_DIR is the result directory of a run of a meta-analysis from Compose that was not uploaded, or whose upload
+    failed. Nothing is computed again, and only files that the run wrote are sent. In a terminal you are asked first.
+    """
 
     def action() -> None:
         from compose_runner.analysis.job import publish_again
+        from compose_runner.analysis.publish import page_of
         from compose_runner.console import watching
         from compose_runner.progress import Progress
 
+        page, published = page_of(result_dir, environment_named(environment) if environment else None)
+        if not (published or yes or _agreed_to_publish(page)):
+            raise AnalysisError(f"Not published. The result is still in {result_dir}.")
         with watching(log_format) as listener:
-            url = publish_again(result_dir, nsc_key=nsc_key, progress=Progress(listener))
+            url = publish_again(result_dir, nsc_key=nsc_key, environment=environment, progress=Progress(listener))
         click.echo(url)
 
-    ending_well(action)
+    ending_well(action, _PublishAccount(result_dir))
 
 
 @click.group(
@@ -198,9 +303,10 @@ def publish(result_dir: str, nsc_key: str | None, log_format: Any) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
 Examples:
-  compose-runner run ataCTPAt2LMw --no-upload   one meta-analysis on this machine
-  compose-runner serve                          the whole service on this machine
-  compose-runner submit ataCTPAt2LMw --follow   a job of a running service""",
+  compose-runner run YOUR_ID --no-upload        one meta-analysis on this machine
+  compose-runner publish results                publish its result, once you have looked at it
+  compose-runner serve --demo                   the whole service on this machine
+  compose-runner submit painDemoALE1 --follow   a job of that service""",
 )
 @click.version_option(__version__, prog_name="compose-runner")
 def compose_runner() -> None:

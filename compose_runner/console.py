@@ -43,7 +43,7 @@ _QUIET = (
     "kaleido",
 )
 
-_STAGE_NAMES = {
+STAGE_NAMES = {
     "fetch": "Fetch the documents",
     "select": "Select the analyses",
     "fit": "Fit",
@@ -196,7 +196,7 @@ class TerminalProgress:
             stage = record.stage.value
             if stage not in self._tasks:
                 self._finish()
-                self._tasks[stage] = self._bar.add_task(_STAGE_NAMES.get(stage, stage), total=None, counted=False)
+                self._tasks[stage] = self._bar.add_task(STAGE_NAMES.get(stage, stage), total=None, counted=False)
             if record.total:
                 self._bar.update(self._tasks[stage], completed=record.completed, total=record.total, counted=True)
 
@@ -205,6 +205,27 @@ class TerminalProgress:
             if not task.finished:
                 total = task.total or 1
                 self._bar.update(task.id, total=total, completed=total)
+
+
+def has_person() -> bool:
+    """Whether a person sees what is asked, and can answer."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def agreed(question: str) -> bool:
+    """Ask a person a question on standard error; only ``y`` and ``yes`` are a yes.
+
+    Parameters
+    ----------
+    question : str
+        Without what can be answered.
+    """
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer:  # the end of the input, which leaves the cursor behind the question
+        sys.stderr.write("\n")
+    return answer.strip().lower() in ("y", "yes")
 
 
 @contextlib.contextmanager

@@ -77,8 +77,16 @@ class EmptyResultError(AnalysisError):
     """The meta-analysis finished, but it has no value at any voxel."""
 
 
+class ResultDirectoryError(AnalysisError):
+    """The result directory holds something that is not this run's to change, or another process uses it."""
+
+
 class PublishError(AnalysisError):
     """Compose refused the result; what was computed is safe in the result directory."""
+
+
+class UploadKeyError(PublishError):
+    """There is no upload key for the meta-analysis, or Compose does not take the one there is."""
 
 
 class TemporaryError(ComposeRunnerError):
@@ -134,7 +142,7 @@ class SpreadWanted(ComposeRunnerError):
 
 
 class TerminationRequested(KeyboardInterrupt):
-    """SIGTERM came.
+    """SIGTERM or SIGHUP came.
 
     A ``KeyboardInterrupt``, so that no ``except Exception`` swallows it; logging has one around every record.
     """

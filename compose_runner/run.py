@@ -1,4 +1,4 @@
-"""The door for notebooks: ``from compose_runner.run import run``."""
+"""A run from Python, as in a notebook: ``from compose_runner.run import run``."""
 
 from __future__ import annotations
 
@@ -35,17 +35,24 @@ def run(
     engine: str = "auto",
     progress: ProgressListener | None = None,
     allow_hosts: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> tuple[str | None, MetaResult]:
-    """Run a meta-analysis of Neurosynth Compose and upload its result.
+    """Run a meta-analysis of Neurosynth Compose and publish its result there, for everyone to see.
+
+    To look at the result first, run with ``no_upload=True`` and publish later, with
+    :func:`compose_runner.analysis.job.publish_again` or ``compose-runner publish results``. Signals are left alone: an
+    interrupted cell raises KeyboardInterrupt.
 
     Parameters
     ----------
     meta_analysis_id : str or None
-        Its id on Neurosynth Compose; with ``bundle`` only a label.
+        Its id on Neurosynth Compose. With ``bundle`` it is not looked up: it labels the result, and says on which
+        page a later upload would put it.
     environment : str
         ``production``, ``staging``, ``development`` or ``local``; any other word counts as production.
     result_dir : path-like, optional
-        Where the artifacts go; ``results`` in the working directory by default.
+        Where the artifacts go; ``results`` in the working directory by default. Only what an earlier run wrote there
+        is replaced. A directory that holds anything else, and no result, is refused.
     nsc_key : str, optional
         Upload key of Neurosynth Compose; it wins over the run key that Compose gives out.
     nv_key : str, optional
@@ -69,6 +76,9 @@ def run(
     allow_hosts : sequence of str
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of ``bundle`` may come from although they are not on the public
         internet.
+    overwrite : bool
+        Put the result into a directory that holds other files. These stay as they are; where one has the name of a file
+        of the result, the run is refused all the same.
 
     Returns
     -------
@@ -81,12 +91,14 @@ def run(
     ------
     compose_runner.errors.AnalysisError
         The analysis cannot run; the text says what has to change.
+    compose_runner.errors.ResultDirectoryError
+        The directory holds something that is not this run's to change, or another run uses it.
     compose_runner.errors.TemporaryError
         What failed may pass: try again.
 
     Examples
     --------
-    >>> url, result = run("ataCTPAt2LMw", no_upload=True)  # doctest: +SKIP
+    >>> url, result = run("YOUR_ID", no_upload=True)  # doctest: +SKIP
     >>> result.get_map("z").to_filename("z.nii.gz")  # doctest: +SKIP
     """
     from compose_runner.analysis.fast.process_state import preserved_process_state
@@ -108,5 +120,6 @@ def run(
             engine=engine,
             progress=Progress(progress),
             allow_hosts=allow_hosts,
+            overwrite=overwrite,
         )
     return outcome.url, outcome.result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -94,20 +96,26 @@ class JobObjects:
         bool
             Whether all artifacts are there, so that nothing is left to compute.
         """
-        result_dir.mkdir(parents=True, exist_ok=True)
-        if not self._download(self._publish_record, result_dir / RECORD_FILENAME) and to_publish:
+        with ResultDirectory(result_dir).writing() as folder:
+            if not self._download(self._publish_record, folder / RECORD_FILENAME) and to_publish:
+                return False
+            complete = self._download_artifacts(folder)
+            if not complete:
+                for path in folder.iterdir():
+                    if path.name != RECORD_FILENAME:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return complete
+
+    def _download_artifacts(self, folder: Path) -> bool:
+        """Bring back an earlier task's artifacts; whether they are all there, with the account of what made them."""
+        if not self._download(self._keys.metadata, folder / METADATA_FILENAME):
             return False
-        if not self._download(self._keys.metadata, result_dir / METADATA_FILENAME):
-            return False
-        metadata = ResultDirectory(result_dir).read_metadata() or {}
+        metadata = json.loads((folder / METADATA_FILENAME).read_bytes())
         names = [str(artifact["filename"]) for artifact in metadata.get("artifacts") or []]
         # artifacts of a task that was cut off carry no account of what made them
-        complete = bool(names) and "seconds" in metadata
-        if complete:
-            complete = all(self._download(self._keys.artifact(name), result_dir / name) for name in names)
-        if not complete:
-            (result_dir / METADATA_FILENAME).unlink(missing_ok=True)
-        return complete
+        if not (names and "seconds" in metadata):
+            return False
+        return all(self._download(self._keys.artifact(name), folder / name) for name in names)
 
     def forget_progress(self) -> None:
         """Delete what is of use only while the job runs."""

@@ -35,6 +35,7 @@ from compose_runner.errors import (
 )
 from compose_runner.observability import logger
 from compose_runner.progress import Progress
+from compose_runner.signals import SignalWatch, end_process
 from task.aws_errors import explaining_aws
 from task.checkpoints import S3Checkpoints
 from task.job_objects import JobKeyParameters, JobObjects
@@ -116,7 +117,7 @@ class Task:
         if self._ending.acquire(blocking=False):
             code = self._fail(error)
             self._output.flush()
-            os._exit(code)
+            end_process(code)
 
     def _run(self, progress: Progress) -> Callable[[], int]:
         """Do what this task is for, and give what ends it."""
@@ -298,22 +299,8 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 
 def watch_signals(task: Task) -> None:
-    """Stop the task when SIGTERM comes, even while the main thread is inside a compiled loop.
-
-    Python runs a signal's handler in the main thread and only between two instructions; the file descriptor wakes a
-    thread at once.
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-    def watch() -> None:
-        while number := os.read(reading, 1):
-            if number[0] == signal.SIGTERM:
-                task.stop(InterruptedRunError(_STOPPED))
-
-    threading.Thread(target=watch, name="signals", daemon=True).start()
+    """Stop the task when SIGTERM comes, even while the main thread is inside a compiled loop."""
+    SignalWatch([signal.SIGTERM], lambda _: task.stop(InterruptedRunError(_STOPPED)))
 
 
 def watch_clock(task: Task, deadline: datetime) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from compose_runner.analysis.bundle import restore_bundle, save_bundle
 from compose_runner.analysis.provenance import machine, versions
-from compose_runner.analysis.result_directory import write_whole
+from compose_runner.analysis.result_directory import STATE, write_whole
 from compose_runner.errors import TemporaryError
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# hidden, so that no listing of artifacts shows it
-CHECKPOINTS = ".checkpoints"
+CHECKPOINTS = f"{STATE}/checkpoints"
 INPUTS = "inputs.json.gz"
 
 

@@ -160,10 +160,12 @@ def compute(
         result = fitted()
     except ValueError as error:
         coverage = describe_coverage(first, estimator, studies.staged)
-        coverage.write(directory.path)
+        with directory.writing() as folder:
+            coverage.write(folder)
         raise ImageError(f"{error} {coverage.summary()}") from error
     coverage = describe_coverage(first, result.estimator, studies.staged)
-    coverage.write(directory.path)
+    with directory.writing() as folder:
+        coverage.write(folder)
     log.info(coverage.summary())
     refuse_empty_result(result, coverage)
     return result

@@ -17,11 +17,13 @@ from compose_runner.analysis.bundle import Bundle, save_bundle
 from compose_runner.analysis.monte_carlo import MonteCarlo
 from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
 from compose_runner.analysis.provenance import machine, versions
-from compose_runner.analysis.publish import prepare_publish, publish
+from compose_runner.analysis.publish import page_of, prepare_publish, publish
 from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.analysis.specification import usable_cores
 from compose_runner.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
+from compose_runner.errors import ResultDirectoryError
 from compose_runner.progress import Progress, Stage
+from compose_runner.storage_keys import METADATA_FILENAME
 
 if TYPE_CHECKING:
     import os
@@ -73,6 +75,7 @@ def run_job(
     engine: str = "auto",
     monte_carlo: MonteCarlo | None = None,
     allow_hosts: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> JobOutcome:
     """Run one job to its end.
 
@@ -93,7 +96,8 @@ def run_job(
     progress : Progress, optional
         Told about every stage and every Monte Carlo iteration.
     upload : bool
-        Publish the result on Compose. A bundle from a disk is never published.
+        Publish the result on Compose. That of a bundle from a disk is not, but can be later, as one that was not
+        uploaded: see :func:`publish_again`.
     after_artifacts : callable, optional
         Called with the result directory when all artifacts are there and before the result is published, so that
         nothing computed is lost when Compose refuses.
@@ -115,6 +119,9 @@ def run_job(
     allow_hosts : sequence of str
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of a bundle from a disk may come from although they are not on
         the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names.
+    overwrite : bool
+        Use a result directory that holds files which no run wrote; see
+        :meth:`compose_runner.analysis.result_directory.ResultDirectory.claimed`.
 
     Raises
     ------
@@ -127,44 +134,49 @@ def run_job(
     place = environment_named(environment)
     options = JobOptions(usable_cores(n_cores), seed, report, engine)
     publishing = upload and bundle is None
-    directory = ResultDirectory(result_dir)
-    directory.clear()
-    started = datetime.now(UTC)
-
     wishes = monte_carlo or MonteCarlo()
-    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes, allow_hosts)
-    if save_bundle_to is not None:
-        save_bundle(inputs, save_bundle_to)
-    if publishing:
-        prepare_publish(directory.path, inputs, place)
+    directory = ResultDirectory(result_dir)
+    if bundle is not None and directory.wrote(bundle):
+        raise ResultDirectoryError(
+            f"The bundle {bundle} is part of the result directory {directory.path}, whose files this run replaces. "
+            "Choose another directory for the result."
+        )
+    started = datetime.now(UTC)
+    with directory.claimed(overwrite=overwrite):
+        inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes, allow_hosts)
+        if save_bundle_to is not None:
+            save_bundle(inputs, save_bundle_to)
+        # an earlier result stays until there is something to compute
+        directory.clear()
+        prepare_publish(directory, inputs, place)
 
-    progress.start(Stage.SELECT)
-    studies = compute.select_studies(inputs, specification, place, directory, progress)
-    permutations = permutations_of(wishes, inputs, specification, studies.counts, options, directory, progress)
-    with explaining(specification):
-        result = compute.compute(studies, specification, options, directory, progress, permutations.session())
-    progress.start(Stage.WRITE)
-    metadata = {
-        **_about(inputs, specification, options, place),
-        "counts": studies.counts,
-        "prediction": {**permutations.prediction.describe(options.n_cores), "shards": wishes.n_shards},
-        "started": started.isoformat(),
-        **compute.describe(result),
-    }
-    compute.write(result, directory, metadata, options)
-    _finish(metadata, directory, progress)
-    permutations.finish()
-
-    if after_artifacts is not None:
-        progress.start(Stage.UPLOAD)
-        after_artifacts(directory.path)
-    if publishing:
-        progress.start(Stage.PUBLISH)
-        metadata["result_url"] = publish(
-            directory.path, upload_key=nsc_key, environment=place, on_change=on_publish_change
-        ).url
-    if after_artifacts is not None or publishing:
+        progress.start(Stage.SELECT)
+        studies = compute.select_studies(inputs, specification, place, directory, progress)
+        permutations = permutations_of(wishes, inputs, specification, studies.counts, options, directory, progress)
+        with explaining(specification):
+            result = compute.compute(studies, specification, options, directory, progress, permutations.session())
+        progress.start(Stage.WRITE)
+        metadata = {
+            **_about(inputs, specification, options, place),
+            "counts": studies.counts,
+            "prediction": {**permutations.prediction.describe(options.n_cores), "shards": wishes.n_shards},
+            "started": started.isoformat(),
+            **compute.describe(result),
+        }
+        compute.write(result, directory, metadata, options)
         _finish(metadata, directory, progress)
+        permutations.finish()
+
+        if after_artifacts is not None:
+            progress.start(Stage.UPLOAD)
+            after_artifacts(directory.path)
+        if publishing:
+            progress.start(Stage.PUBLISH)
+            metadata["result_url"] = publish(
+                directory, upload_key=nsc_key, environment=place, on_change=on_publish_change
+            ).url
+        if after_artifacts is not None or publishing:
+            _finish(metadata, directory, progress)
     return JobOutcome(metadata["result_url"], metadata, result)
 
 
@@ -172,10 +184,11 @@ def publish_again(
     result_dir: str | os.PathLike[str],
     *,
     nsc_key: str | None = None,
+    environment: str | None = None,
     progress: Progress | None = None,
     on_publish_change: Callable[[Path], object] | None = None,
 ) -> str:
-    """Repeat the upload of a result directory to Compose, without computing.
+    """Publish a result directory on Compose, or what is missing of its upload, without computing.
 
     Parameters
     ----------
@@ -183,6 +196,8 @@ def publish_again(
         Where a run wrote its artifacts.
     nsc_key : str, optional
         Upload key that wins over the run key.
+    environment : str, optional
+        Which Compose; the one that the run talked to by default.
     progress : Progress, optional
         Told about the one stage there is.
     on_publish_change : callable, optional
@@ -196,10 +211,13 @@ def publish_again(
     progress = progress or Progress()
     progress.start(Stage.PUBLISH)
     directory = ResultDirectory(result_dir)
-    url = publish(directory.path, upload_key=nsc_key, on_change=on_publish_change).url
-    metadata = directory.read_metadata()
-    if metadata is not None:
-        directory.write_metadata({**metadata, "result_url": url})
+    place = None if environment is None else environment_named(environment)
+    page_of(directory, place)
+    with directory.locked():
+        url = publish(directory, upload_key=nsc_key, environment=place, on_change=on_publish_change).url
+        metadata = directory.read_metadata()
+        if metadata is not None and METADATA_FILENAME not in directory.changed():
+            directory.write_metadata({**metadata, "result_url": url})
     progress.finish()
     return url
 

@@ -10,10 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 from compose_runner.analysis.bundle import Bundle, load_bundle, save_bundle
 from compose_runner.analysis.document_shapes import (
@@ -26,18 +23,21 @@ from compose_runner.analysis.document_shapes import (
 from compose_runner.analysis.document_sources import DocumentReader
 from compose_runner.analysis.publish_record import (
     BUNDLE_FILENAME,
+    RECORD_FILENAME,
     PublishRecord,
     PublishState,
     now,
     read_record,
 )
+from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.analysis.uploads import RESULTS, create_result, upload_artifacts, upload_parts
 from compose_runner.environments import environment_named
-from compose_runner.errors import DocumentMissingError, PublishError
+from compose_runner.errors import DocumentMissingError, PublishError, UploadKeyError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from pathlib import Path
 
     from compose_runner.environments import Environment
 
@@ -52,7 +52,9 @@ class Published:
     url: str
 
 
-def prepare_publish(result_dir: str | os.PathLike[str], bundle: Bundle, environment: Environment) -> None:
+def prepare_publish(
+    result_dir: str | os.PathLike[str] | ResultDirectory, bundle: Bundle, environment: Environment
+) -> None:
     """Put into a result directory what :func:`publish` needs besides maps and tables.
 
     Writes ``bundle.json.gz`` (the inputs, without any key) and ``publish.json``. A result that an earlier run on the
@@ -60,27 +62,56 @@ def prepare_publish(result_dir: str | os.PathLike[str], bundle: Bundle, environm
 
     Parameters
     ----------
-    result_dir : path-like
+    result_dir : path-like or ResultDirectory
         Where the run writes.
     bundle : Bundle
-        What it computes from. Without a ``meta_analysis_id`` there is no place to publish at, and nothing is written.
+        What it computes from. Without a ``meta_analysis_id`` there is no page to publish on, and nothing is written.
     environment : Environment
         Which Compose the meta-analysis belongs to.
     """
+    directory = _as_directory(result_dir)
     if bundle.meta_analysis_id is None:
+        # an earlier run's, whose result is no longer here
+        directory.remove(RECORD_FILENAME)
         return
-    place = Path(result_dir)
     fresh = PublishRecord(
         meta_analysis_id=bundle.meta_analysis_id, environment=environment.name, inputs=bundle.checksums()
     )
-    save_bundle(bundle, place / BUNDLE_FILENAME)
+    with directory.writing() as folder:
+        save_bundle(bundle, folder / BUNDLE_FILENAME)
     try:
-        earlier = read_record(place)
+        earlier = read_record(directory)
     except PublishError:
         earlier = None
     unfinished = earlier is not None and earlier.state in (PublishState.CREATING, PublishState.CREATED)
     if earlier is None or not unfinished or _identity(earlier) != _identity(fresh):
-        fresh.write(place)
+        fresh.write(directory)
+
+
+def page_of(
+    result_dir: str | os.PathLike[str] | ResultDirectory, environment: Environment | None = None
+) -> tuple[str, bool]:
+    """Where a result directory would be published, and whether it is there already.
+
+    Parameters
+    ----------
+    result_dir : path-like or ResultDirectory
+        Where a run wrote its artifacts.
+    environment : Environment, optional
+        Where Compose is; by default the record's environment.
+
+    Raises
+    ------
+    PublishError
+        There is nothing that can be published.
+    """
+    record = read_record(_as_directory(result_dir))
+    environment = environment or environment_named(record.environment)
+    return environment.page_of(record.meta_analysis_id), record.state is PublishState.UPLOADED
+
+
+def _as_directory(result_dir: str | os.PathLike[str] | ResultDirectory) -> ResultDirectory:
+    return result_dir if isinstance(result_dir, ResultDirectory) else ResultDirectory(result_dir)
 
 
 def _identity(record: PublishRecord) -> tuple[object, ...]:
@@ -88,7 +119,7 @@ def _identity(record: PublishRecord) -> tuple[object, ...]:
 
 
 def publish(
-    result_dir: str | os.PathLike[str],
+    result_dir: str | os.PathLike[str] | ResultDirectory,
     *,
     upload_key: str | None = None,
     environment: Environment | None = None,
@@ -99,7 +130,7 @@ def publish(
 
     Parameters
     ----------
-    result_dir : path-like
+    result_dir : path-like or ResultDirectory
         Where a run wrote its artifacts and :func:`prepare_publish` its record.
     upload_key : str, optional
         Key of the caller, which comes before the run key that Compose gives for the meta-analysis.
@@ -115,55 +146,63 @@ def publish(
     ------
     PublishError
         Compose refuses; in its words. What was computed is safe.
+    ResultDirectoryError
+        Another process computes or publishes there.
     ServiceUnavailableError
         Compose is out of reach; what was done is recorded, and the next call goes on from there.
     """
-    place = Path(result_dir).expanduser().resolve()
-    if not place.is_dir():
-        raise PublishError(f"{place} is not a directory")
-    try:
-        with FileLock(place / ".publish.lock", timeout=0):
-            return _publish(place, upload_key, environment, attempts, on_change)
-    except Timeout as error:
-        raise PublishError(f"{place} is being published by another process") from error
+    directory = _as_directory(result_dir)
+    if not directory.path.is_dir():
+        raise PublishError(f"{directory.path} is not a directory")
+    # before the lock, so that nothing is made in a directory that holds no result
+    read_record(directory)
+    with directory.locked():
+        return _publish(directory, upload_key, environment, attempts, on_change)
 
 
 def _publish(
-    place: Path,
+    directory: ResultDirectory,
     upload_key: str | None,
     environment: Environment | None,
     attempts: int,
     on_change: Callable[[Path], object] | None,
 ) -> Published:
-    record = read_record(place)
+    record = read_record(directory)
     environment = environment or environment_named(record.environment)
     page = environment.page_of(record.meta_analysis_id)
     if record.state is PublishState.UPLOADED and record.result_id is not None:
         return Published(record.result_id, page)
-    parts = upload_parts(place)
+    if environment.name != record.environment:
+        if record.state is not PublishState.PREPARED:
+            raise PublishError(
+                f"{directory.path} cannot be published on {environment.name}: its upload was begun on "
+                f"{record.environment}, where it can be completed."
+            )
+        record = record.model_copy(update={"environment": environment.name})
+    parts = upload_parts(directory)
     meta_analysis = _meta_analysis(record, environment, attempts)
     key = _usable_key(upload_key or meta_analysis.get("run_key"), record.meta_analysis_id)
     if record.state is PublishState.CREATING:
-        record = _result_of_lost_answer(record, meta_analysis, environment, attempts, place, on_change)
+        record = _result_of_lost_answer(record, meta_analysis, environment, attempts, directory, on_change)
     if record.result_id is None:
-        bundle = load_bundle(place / BUNDLE_FILENAME)
+        bundle = load_bundle(directory.path / BUNDLE_FILENAME)
         _, earlier = results_in(meta_analysis)
         snapshots = matching_snapshots(bundle, environment, attempts=attempts)
         sent = {entity.value: snapshots.get(entity) or "whole" for entity in Entity}
-        record = record.moved_to(PublishState.CREATING, place, on_change, earlier_results=earlier, sent=sent)
+        record = record.moved_to(PublishState.CREATING, directory, on_change, earlier_results=earlier, sent=sent)
         try:
             result_id = create_result(bundle, record.meta_analysis_id, snapshots, environment, key)
         except PublishError:  # a refusal is an answer: there is no result
-            record.moved_to(PublishState.PREPARED, place, on_change)
+            record.moved_to(PublishState.PREPARED, directory, on_change)
             raise
-        record = record.moved_to(PublishState.CREATED, place, on_change, result_id=result_id, created=now())
+        record = record.moved_to(PublishState.CREATED, directory, on_change, result_id=result_id, created=now())
     assert record.result_id is not None
     upload_artifacts(record.result_id, parts, environment, key, attempts=attempts)
     names: dict[str, list[str]] = {}
     for field, value in parts:
         names.setdefault(field, []).append(value if isinstance(value, str) else value[0])
     files = {field: found for field, found in names.items() if not field.startswith("method_")}
-    record.moved_to(PublishState.UPLOADED, place, on_change, uploaded=now(), files=files)
+    record.moved_to(PublishState.UPLOADED, directory, on_change, uploaded=now(), files=files)
     return Published(record.result_id, page)
 
 
@@ -182,7 +221,7 @@ def _result_of_lost_answer(
     meta_analysis: dict[str, Any],
     environment: Environment,
     attempts: int,
-    place: Path,
+    directory: ResultDirectory,
     on_change: Callable[[Path], object] | None,
 ) -> PublishRecord:
     """Find the result that a request made whose answer never came: a new one, without files."""
@@ -195,20 +234,20 @@ def _result_of_lost_answer(
         result = reader.get_if_any(reader.compose_address(RESULTS, result_id), f"result {result_id}")
         collection = result.get("neurovault_collection") if isinstance(result, dict) else None
         if not (isinstance(collection, dict) and collection.get("files")):
-            return record.moved_to(PublishState.CREATED, place, on_change, result_id=result_id, created=now())
-    return record.moved_to(PublishState.PREPARED, place, on_change)
+            return record.moved_to(PublishState.CREATED, directory, on_change, result_id=result_id, created=now())
+    return record.moved_to(PublishState.PREPARED, directory, on_change)
 
 
 def _usable_key(key: object, meta_analysis_id: str) -> str:
     """Refuse a key that cannot stand in a header, without showing it."""
     if not isinstance(key, str) or not key.strip():
-        raise PublishError(
+        raise UploadKeyError(
             f"Compose gives no run key for meta-analysis {meta_analysis_id}, so its result needs an upload key "
             "of yours (--nsc-key)."
         )
     key = key.strip()
     if not (key.isascii() and key.isprintable()):
-        raise PublishError("The upload key has characters that no key has; was it copied completely?")
+        raise UploadKeyError("The upload key has characters that no key has; was it copied completely?")
     return key
 
 

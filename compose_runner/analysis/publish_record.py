@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from compose_runner.analysis.result_directory import PUBLISH_RECORD, write_whole
+from compose_runner.analysis.result_record import PUBLISH_RECORD
 from compose_runner.errors import PublishError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from compose_runner.analysis.result_directory import ResultDirectory
 
 RECORD_FILENAME = PUBLISH_RECORD
 BUNDLE_FILENAME = "bundle.json.gz"
@@ -72,15 +74,15 @@ class PublishRecord(BaseModel):
     sent: dict[str, str] = Field(default_factory=dict)
     files: dict[str, list[str]] = Field(default_factory=dict)
 
-    def write(self, result_dir: Path) -> None:
+    def write(self, directory: ResultDirectory) -> None:
         """Keep the record, whole or not at all."""
         content = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        write_whole(result_dir / RECORD_FILENAME, content.encode() + b"\n")
+        directory.write(RECORD_FILENAME, content.encode() + b"\n")
 
     def moved_to(
         self,
         state: PublishState,
-        result_dir: Path,
+        directory: ResultDirectory,
         on_change: Callable[[Path], object] | None = None,
         **changes: Any,
     ) -> PublishRecord:
@@ -90,38 +92,57 @@ class PublishRecord(BaseModel):
         ----------
         state : PublishState
             The next state.
-        result_dir : Path
+        directory : ResultDirectory
             Where the record is kept.
         on_change : callable, optional
-            Called with ``result_dir`` when the record is there; what it raises ends the upload at this state.
+            Called with the directory's path when the record is there; what it raises ends the upload at this state.
         **changes : object
             Further fields that change.
         """
         record = self.model_copy(update={"state": state, **changes})
-        record.write(result_dir)
+        record.write(directory)
         if on_change is not None:
-            on_change(result_dir)
+            on_change(directory.path)
         return record
 
 
-def read_record(result_dir: Path) -> PublishRecord:
+def read_record(directory: ResultDirectory) -> PublishRecord:
     """Read the record of a result directory.
+
+    Parameters
+    ----------
+    directory : ResultDirectory
+        Where a run wrote its result.
 
     Raises
     ------
     PublishError
         There is none, or it is not readable.
     """
-    place = result_dir / RECORD_FILENAME
+    place = directory.path / RECORD_FILENAME
     try:
         return PublishRecord.model_validate_json(place.read_bytes())
     except FileNotFoundError as error:
         raise PublishError(
-            f"{result_dir} cannot be published: it has no {RECORD_FILENAME}, which every run of a meta-analysis "
-            "from Compose writes. A bundle from a disk without an id of a meta-analysis has no place on Compose."
+            f"{directory.path} cannot be published: it has no {RECORD_FILENAME}. {_why_no_record(directory)}"
         ) from error
     except (OSError, ValidationError) as error:
         raise PublishError(f"{place} cannot be read, so it is not known what was uploaded") from error
+
+
+def _why_no_record(directory: ResultDirectory) -> str:
+    metadata = directory.read_metadata()
+    if metadata is None:
+        return "There is no result of compose-runner in it (no metadata.json)."
+    if metadata.get("meta_analysis_id") is None:
+        return (
+            "It was computed from a bundle that names no meta-analysis of Compose, so there is no page to publish it "
+            "on. Run the bundle again with the id of a meta-analysis: compose-run META_ANALYSIS_ID --bundle BUNDLE."
+        )
+    return (
+        "An earlier version of compose-runner made it, which kept nothing to publish from when it was told not to "
+        "upload. Run the meta-analysis again."
+    )
 
 
 def now() -> datetime:

@@ -25,7 +25,8 @@ from platformdirs import user_cache_path
 from compose_runner.addresses import AllowedHosts
 from compose_runner.analysis.document_checks import UNCOUNTED, check_studyset
 from compose_runner.analysis.downloads import PARTIAL, download
-from compose_runner.analysis.result_directory import sha256_of, write_whole
+from compose_runner.analysis.result_directory import write_whole
+from compose_runner.analysis.result_record import sha256_of
 from compose_runner.environments import reference_studysets
 from compose_runner.errors import DocumentMalformedError, ServiceUnavailableError, SpecificationError
 from compose_runner.web import Limits

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import os
 
     from compose_runner.analysis.monte_carlo import MonteCarlo
+    from compose_runner.environments import Environment
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,21 @@ def run_shard(
     place = environment_named(environment)
     options = JobOptions(usable_cores(n_cores), seed)
     directory = ResultDirectory(result_dir)
-    directory.clear()
+    with directory.claimed():
+        directory.clear()
+        _compute_share(meta_analysis_id, place, bundle, options, directory, progress, monte_carlo)
+    progress.finish()
+
+
+def _compute_share(
+    meta_analysis_id: str | None,
+    place: Environment,
+    bundle: str | os.PathLike[str] | None,
+    options: JobOptions,
+    directory: ResultDirectory,
+    progress: Progress,
+    monte_carlo: MonteCarlo,
+) -> None:
     inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, monte_carlo)
     progress.start(Stage.SELECT)
     studies = compute.select_studies(inputs, specification, place, directory, progress)
@@ -75,4 +90,3 @@ def run_shard(
     else:
         # what was asked for is there already, or is not computed by permutations that can be shared
         log.info("There were no permutations left to compute.")
-    progress.finish()

@@ -17,15 +17,17 @@ from compose_runner import __version__
 from compose_runner.analysis.coverage import COVERAGE_FILENAME
 from compose_runner.analysis.document_shapes import Entity, identifier
 from compose_runner.analysis.document_sources import DocumentReader
-from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnavailableError
+from compose_runner.analysis.publish_record import BUNDLE_FILENAME, RECORD_FILENAME
+from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnavailableError, UploadKeyError
 from compose_runner.json_documents import strict_json
+from compose_runner.storage_keys import METADATA_FILENAME
 from compose_runner.web import CONNECT_SECONDS, MAY_PASS, pool, reason_of, retries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from compose_runner.analysis.bundle import Bundle
+    from compose_runner.analysis.result_directory import ResultDirectory
     from compose_runner.environments import Environment
 
 UPLOAD_KEY_HEADER = "Compose-Upload-Key"
@@ -105,25 +107,41 @@ def create_result(
     return result_id
 
 
-def upload_parts(result_dir: Path) -> list[Part]:
-    """Collect what Compose takes of a result directory, under the names of its fields.
+def upload_parts(directory: ResultDirectory) -> list[Part]:
+    """Collect what Compose takes of a result directory, under the names of its fields: only what the run wrote.
 
     ``statistical_maps`` are all maps but label maps, ``cluster_tables`` those tables of clusters that have a row,
     ``diagnostic_tables`` NiMARE's other tables; texts are left out when they are empty, since an empty one would
     replace what Compose has.
 
+    Parameters
+    ----------
+    directory : ResultDirectory
+        Where a run wrote its artifacts.
+
     Raises
     ------
     PublishError
-        There is no map.
+        The run did not finish, there is no map, or a file is missing or is not as the run wrote it.
     """
+    if directory.read_metadata() is None:
+        raise PublishError(
+            f"{directory.path} cannot be published: the run that made it did not finish (there is no "
+            f"{METADATA_FILENAME})."
+        )
+    if changed := [name for name in directory.changed() if _is_sent(name)]:
+        raise PublishError(
+            f"{directory.path} cannot be published: these files are missing, or are not as the run wrote them: "
+            f"{', '.join(changed)}. Run the meta-analysis again, into another directory."
+        )
+    written = [directory.path / artifact["filename"] for artifact in directory.artifacts()]
     parts: list[Part] = [
         ("statistical_maps", (path.name, path.read_bytes(), "application/gzip"))
-        for path in sorted(result_dir.glob("*.nii.gz"))
-        if not path.name.startswith("label_")
+        for path in written
+        if path.parent == directory.path and path.name.endswith(".nii.gz") and not path.name.startswith("label_")
     ]
-    for path in sorted(result_dir.glob("*.tsv")):
-        if path.name == COVERAGE_FILENAME:
+    for path in written:
+        if path.parent != directory.path or path.suffix != ".tsv" or path.name == COVERAGE_FILENAME:
             continue
         content = path.read_bytes()
         table = (path.name, content, "text/tab-separated-values")
@@ -135,13 +153,23 @@ def upload_parts(result_dir: Path) -> list[Part]:
         ("method_description", BOILERPLATE_FILENAME),
         ("method_references", REFERENCES_FILENAME),
     ):
-        path = result_dir / name
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        path = directory.path / name
+        text = path.read_text(encoding="utf-8") if path in written else ""
         if text.strip():
             parts.append((field, text))
     if not any(field == "statistical_maps" for field, _ in parts):
         raise PublishError("There is no statistical map to publish: the run that made this directory did not finish.")
     return parts
+
+
+def _is_sent(name: str) -> bool:
+    """Whether an upload sends a file, or goes by what is in it."""
+    return name.endswith((".nii.gz", ".tsv")) or name in (
+        BOILERPLATE_FILENAME,
+        REFERENCES_FILENAME,
+        BUNDLE_FILENAME,
+        RECORD_FILENAME,
+    )
 
 
 def upload_artifacts(
@@ -196,7 +224,7 @@ def _refuse_errors(answer: urllib3.BaseHTTPResponse, what: str, address: str, up
     if answer.status in MAY_PASS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         error = ServiceUnavailableError(what, address, said)
     elif answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        error = PublishError(f"{what}: {said} ({address}). The upload key is not valid for this meta-analysis.")
+        error = UploadKeyError(f"{what}: {said} ({address}). The upload key is not valid for this meta-analysis.")
     else:
         error = PublishError(f"{what}: {said} ({address}). What was computed is safe in the result directory.")
     raise error

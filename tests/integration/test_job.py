@@ -86,6 +86,10 @@ def at_stand_in(compose: ComposeStandIn, monkeypatch: pytest.MonkeyPatch) -> Com
     return compose
 
 
+def _visible(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir() if not path.name.startswith(".")}
+
+
 def _checksums(place: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(place.glob("*.nii.gz"))}
 
@@ -138,7 +142,7 @@ def test_metadata_says_what_made_the_result(finished: Path, bundle: Path) -> Non
     assert set(metadata["inputs"]) == {"origin", "studyset", "annotation", "specification"}
     assert set(metadata["seconds"]) == {"fetch", "select", "fit", "correct", "diagnose", "write"}
     listed = {artifact["filename"]: artifact for artifact in metadata["artifacts"]}
-    on_disk = {path.name for path in finished.iterdir()} - {"metadata.json"}
+    on_disk = _visible(finished) - {"metadata.json", "publish.json"}
     assert set(listed) == on_disk
     for name, artifact in listed.items():
         content = (finished / name).read_bytes()
@@ -229,7 +233,7 @@ def test_a_job_that_cannot_run_says_why_and_leaves_nothing(
     bundle.write_text(json.dumps(_documents(**specification)), encoding="utf-8")
     with pytest.raises(error, match=words):
         run_job("impossible", bundle=bundle, result_dir=tmp_path / "results")
-    assert list((tmp_path / "results").iterdir()) == []
+    assert _visible(tmp_path / "results") <= {"bundle.json.gz", "publish.json"}
 
 
 def test_an_impossible_specification_costs_no_download(at_stand_in: ComposeStandIn, tmp_path: Path) -> None:
@@ -309,7 +313,8 @@ def test_a_run_that_is_stopped_leaves_nothing_that_looks_complete(
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, err[-2000:]
     assert out == ""
-    assert [path.name for path in place.rglob("*") if not path.name.startswith(".")] == []
+    # what it computes from was kept, to be published with the result
+    assert _visible(place) == {"bundle.json.gz", "publish.json"}
 
 
 def test_a_report_is_not_drawn_where_it_is_not_wanted(finished: Path) -> None:

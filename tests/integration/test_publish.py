@@ -10,8 +10,10 @@ import pytest
 from compose_runner import __version__
 from compose_runner.analysis.bundle import Bundle, fetch_bundle
 from compose_runner.analysis.document_shapes import Entity, canonical_json
-from compose_runner.analysis.publish import Published, matching_snapshots, prepare_publish, publish
-from compose_runner.errors import PublishError, ServiceUnavailableError
+from compose_runner.analysis.publish import Published, matching_snapshots, page_of, prepare_publish, publish
+from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.result_record import sha256_of
+from compose_runner.errors import PublishError, ResultDirectoryError, ServiceUnavailableError, UploadKeyError
 from tests import synthetic
 from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
 
@@ -49,25 +51,32 @@ def compose() -> Iterator[ComposeStandIn]:
 
 @pytest.fixture
 def result_dir(tmp_path: Path) -> Path:
-    """What a run leaves behind."""
-    folder = tmp_path / "result"
-    (folder / "images").mkdir(parents=True)
-    for name in (*MAPS, *LABELS, "images/input.nii.gz"):
-        (folder / name).write_bytes(b"\x1f\x8b\r\n--map " + name.encode())
-    (folder / CLUSTERS).write_text("Cluster ID\tX\nPositiveTail 1\t-48.0\n")
-    (folder / NO_CLUSTERS).write_text("Cluster ID\tX\n")
-    (folder / COUNTS).write_text("id\tPositiveTail 1\nstudy\t3\n")
-    (folder / "ibma_coverage.tsv").write_text("study_id\tincluded\ns\ttrue\n")
-    (folder / "boilerplate.txt").write_text("A meta-analysis was “performed”.")
-    (folder / "references.bib").write_text("@article{a}")
-    (folder / "meta_results.pkl").write_bytes(b"pickle")
-    return folder
+    """What a run leaves behind, and what somebody else keeps beside it."""
+    directory = ResultDirectory(tmp_path / "result")
+    with directory.writing() as folder:
+        for name in (*MAPS, *LABELS):
+            (folder / name).write_bytes(b"\x1f\x8b\r\n--map " + name.encode())
+        (folder / CLUSTERS).write_text("Cluster ID\tX\nPositiveTail 1\t-48.0\n")
+        (folder / NO_CLUSTERS).write_text("Cluster ID\tX\n")
+        (folder / COUNTS).write_text("id\tPositiveTail 1\nstudy\t3\n")
+        (folder / "ibma_coverage.tsv").write_text("study_id\tincluded\ns\ttrue\n")
+        (folder / "boilerplate.txt").write_text("A meta-analysis was “performed”.")
+        (folder / "references.bib").write_text("@article{a}")
+        (folder / "meta_results.pkl").write_bytes(b"pickle")
+    directory.write_metadata({"artifacts": directory.artifacts()})
+    (directory.path / "private_scan.nii.gz").write_bytes(b"mine")
+    (directory.path / "patients.tsv").write_text("name\tage\nsomebody\t50\n")
+    return directory.path
 
 
 def prepared(compose: ComposeStandIn, result_dir: Path) -> Bundle:
     bundle = fetch_bundle("meta", compose.environment())
     prepare_publish(result_dir, bundle, compose.environment())
     return bundle
+
+
+def visible(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def record(result_dir: Path) -> dict[str, Any]:
@@ -94,8 +103,8 @@ def test_compose_gets_every_map_table_and_text_under_its_field(compose: ComposeS
 
 
 def test_empty_texts_are_left_out(compose: ComposeStandIn, result_dir: Path) -> None:
-    (result_dir / "references.bib").write_text("\n")
-    (result_dir / "boilerplate.txt").unlink()
+    ResultDirectory(result_dir).write("references.bib", b"\n")
+    ResultDirectory(result_dir).remove("boilerplate.txt")
     prepared(compose, result_dir)
     (part_names,) = [{part.name for part in compose.results[published(compose, result_dir).result_id].uploads[-1]}]
     assert part_names == {"statistical_maps", "cluster_tables", "diagnostic_tables"}
@@ -317,7 +326,7 @@ def test_a_meta_analysis_that_is_gone_is_named(compose: ComposeStandIn, result_d
 def test_a_directory_without_maps_is_not_published(compose: ComposeStandIn, result_dir: Path) -> None:
     prepared(compose, result_dir)
     for name in MAPS:
-        (result_dir / name).unlink()
+        ResultDirectory(result_dir).remove(name)
     with pytest.raises(PublishError, match="no statistical map"):
         published(compose, result_dir)
     assert not compose.results
@@ -347,7 +356,19 @@ def test_a_bundle_without_an_id_leaves_no_record(tmp_path: Path, compose: Compos
 
     bundle = Bundle(STUDYSET, ANNOTATION, META_ANALYSIS["specification"], Origin.DISK)
     prepare_publish(tmp_path, bundle, compose.environment())
-    assert list(tmp_path.iterdir()) == []
+    assert visible(tmp_path) == set()
+
+
+def test_a_bundle_without_an_id_takes_the_place_of_what_was_published_before(
+    compose: ComposeStandIn, result_dir: Path
+) -> None:
+    from compose_runner.analysis.bundle import Origin
+
+    prepared(compose, result_dir)
+    bundle = Bundle(STUDYSET, ANNOTATION, META_ANALYSIS["specification"], Origin.DISK)
+    prepare_publish(result_dir, bundle, compose.environment())
+    with pytest.raises(PublishError, match=r"publish\.json"):
+        published(compose, result_dir)
 
 
 def test_a_new_run_on_the_same_inputs_fills_the_result_that_was_left_empty(
@@ -369,8 +390,81 @@ def test_a_new_run_after_a_complete_upload_makes_a_result_of_its_own(compose: Co
 
 
 def test_two_processes_do_not_publish_the_same_directory(compose: ComposeStandIn, result_dir: Path) -> None:
-    from filelock import FileLock
+    prepared(compose, result_dir)
+    with ResultDirectory(result_dir).locked(), pytest.raises(ResultDirectoryError, match="another process"):
+        published(compose, result_dir)
+
+
+@pytest.mark.parametrize("name", [MAPS[0], CLUSTERS, "boilerplate.txt", "bundle.json.gz"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_file_that_is_not_as_the_run_wrote_it_is_not_published(
+    compose: ComposeStandIn, result_dir: Path, name: str, missing: bool
+) -> None:
+    prepared(compose, result_dir)
+    if missing:
+        (result_dir / name).unlink()
+    else:
+        (result_dir / name).write_bytes(b"other content")
+    with pytest.raises(PublishError, match=name.split(".")[0]):
+        published(compose, result_dir)
+    assert not compose.results
+
+
+def test_a_run_that_did_not_finish_is_not_published(compose: ComposeStandIn, result_dir: Path) -> None:
+    prepared(compose, result_dir)
+    ResultDirectory(result_dir).remove("metadata.json")
+    with pytest.raises(PublishError, match="did not finish"):
+        published(compose, result_dir)
+
+
+def test_a_directory_of_the_version_before_is_published_without_what_it_did_not_write(
+    compose: ComposeStandIn, result_dir: Path
+) -> None:
+    import shutil
 
     prepared(compose, result_dir)
-    with FileLock(result_dir / ".publish.lock"), pytest.raises(PublishError, match="another process"):
+    # that version listed whatever it found
+    listed = [
+        {"filename": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in result_dir.iterdir()
+        if path.is_file() and path.name not in ("metadata.json", "publish.json")
+    ]
+    assert "private_scan.nii.gz" in {entry["filename"] for entry in listed}
+    (result_dir / "metadata.json").write_text(json.dumps({"artifacts": listed}))
+    shutil.rmtree(result_dir / ".compose-runner")
+
+    result = compose.results[published(compose, result_dir).result_id]
+
+    assert set(result.parts("statistical_maps")) == set(MAPS)
+    assert set(result.parts("diagnostic_tables")) == {COUNTS}
+
+
+def test_another_environment_can_be_chosen_until_the_upload_has_begun(
+    compose: ComposeStandIn, result_dir: Path
+) -> None:
+    prepared(compose, result_dir)
+    staging = compose.environment("staging")
+    assert page_of(result_dir, staging) == (staging.page_of("meta"), False)
+    compose.fail("PUT", f"{RESULTS}/result1", Answer(422))
+    with pytest.raises(PublishError):
+        publish(result_dir, environment=staging, attempts=0)
+    assert record(result_dir)["environment"] == "staging"
+    with pytest.raises(PublishError, match="begun on staging"):
+        publish(result_dir, environment=compose.environment("production"), attempts=0)
+    assert publish(result_dir, environment=staging, attempts=0).result_id == "result1"
+    assert page_of(result_dir, staging)[1]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_rejected_key_is_an_error_of_its_own(compose: ComposeStandIn, result_dir: Path, status: int) -> None:
+    prepared(compose, result_dir)
+    compose.fail("POST", RESULTS, Answer(status))
+    with pytest.raises(UploadKeyError):
         published(compose, result_dir)
+
+
+def test_a_directory_without_a_result_is_left_as_it_is(compose: ComposeStandIn, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(PublishError, match="no result"):
+        published(compose, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

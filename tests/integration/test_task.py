@@ -21,6 +21,7 @@ STUB = """
 import json, logging, os, sys, time, warnings
 from types import SimpleNamespace
 import task.main
+from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
 from compose_runner.progress import Stage
 
@@ -42,8 +43,8 @@ def run_job(meta_analysis_id, *, result_dir, nsc_key, progress, upload, after_ar
             raise RuntimeError("a library could not write") from error
     if behaviour == "unforeseen":
         raise RuntimeError("broken with " + str(nsc_key))
-    result_dir.mkdir(parents=True, exist_ok=True)
-    (result_dir / "z.nii.gz").write_bytes(b"map")
+    directory = ResultDirectory(result_dir)
+    directory.write("z.nii.gz", b"map")
     if behaviour in ("sleep", "busy"):
         progress.start(Stage.CORRECT, 5000)
         print("ready")
@@ -52,11 +53,10 @@ def run_job(meta_analysis_id, *, result_dir, nsc_key, progress, upload, after_ar
             import ctypes
             ctypes.CDLL(None).sleep(600)
         time.sleep(600)
-    (result_dir / "report.html").write_text("<html></html>")
-    (result_dir / "publish.json").write_text("{}")
-    artifacts = [{"filename": "report.html"}, {"filename": "z.nii.gz"}]
-    metadata = {"result_url": None, "seconds": {}, "n_cores": n_cores, "artifacts": artifacts}
-    (result_dir / "metadata.json").write_text(json.dumps(metadata))
+    directory.write("report.html", b"<html></html>")
+    directory.write("publish.json", b"{}")
+    metadata = {"result_url": None, "seconds": {}, "n_cores": n_cores, "artifacts": directory.artifacts()}
+    directory.write_metadata(metadata)
     after_artifacts(result_dir)
     if behaviour == "compose":
         raise ServiceUnavailableError("result", "https://compose.neurosynth.org/api", "the service answered 503")

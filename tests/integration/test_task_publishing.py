@@ -42,7 +42,7 @@ def run_job(meta_analysis_id, *, environment, result_dir, nsc_key, after_artifac
     place, directory = environment_named(environment), ResultDirectory(result_dir)
     directory.clear()
     prepare_publish(result_dir, fetch_bundle(meta_analysis_id, place), place)
-    (result_dir / "z.nii.gz").write_bytes(b"map")
+    directory.write("z.nii.gz", b"map")
     directory.write_metadata({"result_url": None, "seconds": {}, "artifacts": directory.artifacts()})
     after_artifacts(result_dir)
     done = publish(result_dir, upload_key=nsc_key, environment=place, on_change=on_publish_change)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 
@@ -35,17 +33,6 @@ def test_every_error_ends_in_its_exit_code_and_one_line(
     assert written.out == ""
     assert written.err.startswith("compose-runner: ")
     assert written.err.count("\n") == 1
-
-
-def test_sigterm_is_an_interruption_that_can_be_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.ending_well(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 75
-    assert "SIGTERM" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.analysis.result_directory import ResultDirectory, write_whole
+from compose_runner.analysis.bundle import Bundle, Origin
+from compose_runner.analysis.result_directory import STATE, ResultDirectory, write_whole
+from compose_runner.analysis.result_record import run_may_write
+from compose_runner.environments import environment_named
+from compose_runner.errors import ResultDirectoryError
+from tests import synthetic
+from tests.result_runs import contents, killed_at, run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_files_appear_together_when_the_block_ends(tmp_path: Path) -> None:
@@ -32,55 +47,295 @@ def test_a_run_that_dies_while_writing_leaves_no_file_that_looks_complete(tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         killed_while_writing()
-    assert list(tmp_path.iterdir()) == []
+    assert contents(tmp_path) == {}
 
 
 def test_what_a_killed_run_left_is_not_an_artifact_and_is_removed_by_the_next(tmp_path: Path) -> None:
-    unfinished = tmp_path / ".unfinished-killed"
-    unfinished.mkdir()
+    run(tmp_path, {})
+    unfinished = tmp_path / STATE / "unfinished" / "of-a-killed-run"
+    unfinished.mkdir(parents=True)
     (unfinished / "z.nii.gz").write_bytes(b"half a m")
-    directory = ResultDirectory(tmp_path)
-    assert directory.artifacts() == []
-    directory.clear()
+    assert ResultDirectory(tmp_path).artifacts() == []
+    assert run(tmp_path, {"p.nii.gz": b"map"}) == ["p.nii.gz"]
     assert not unfinished.exists()
 
 
 def test_artifacts_carry_size_and_checksum(tmp_path: Path) -> None:
-    (tmp_path / "z.nii.gz").write_bytes(b"map")
-    (artifact,) = ResultDirectory(tmp_path).artifacts()
-    assert artifact == {"filename": "z.nii.gz", "size": 3, "sha256": hashlib.sha256(b"map").hexdigest()}
-
-
-def test_metadata_and_input_images_are_not_artifacts(tmp_path: Path) -> None:
     directory = ResultDirectory(tmp_path)
+    directory.write("z.nii.gz", b"map")
+    (artifact,) = directory.artifacts()
+    assert artifact == {"filename": "z.nii.gz", "size": 3, "sha256": checksum(b"map")}
+
+
+def test_neither_the_records_nor_other_peoples_files_are_artifacts(tmp_path: Path) -> None:
+    directory = ResultDirectory(tmp_path)
+    directory.write("publish.json", b"{}")
     directory.write_metadata({"seed": 42})
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "study.nii.gz").write_bytes(b"input")
+    (tmp_path / "private_scan.nii.gz").write_bytes(b"mine")
+    (tmp_path / STATE / "images").mkdir()
+    (tmp_path / STATE / "images" / "study.nii.gz").write_bytes(b"input")
     assert directory.artifacts() == []
 
 
-def test_clear_removes_an_earlier_runs_artifacts_and_nothing_else(tmp_path: Path) -> None:
-    directory = ResultDirectory(tmp_path)
-    (tmp_path / "z.nii.gz").write_bytes(b"map")
-    directory.write_metadata({"artifacts": directory.artifacts()})
-    (tmp_path / "notes.txt").write_text("mine")
-    directory.clear()
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_a_next_run_replaces_what_the_one_before_wrote_and_nothing_else(tmp_path: Path, runs: int) -> None:
+    place = tmp_path / "results"
+    for number in range(runs):
+        listed = run(place, {f"z_{number}.nii.gz": b"map", "report.html": b"page", "figures/figure-a.png": b"picture"})
+        assert listed == ["figures/figure-a.png", "report.html", f"z_{number}.nii.gz"]
+        if number == 0:
+            (place / "private_scan.nii.gz").write_bytes(b"mine")
+            (place / "notes").mkdir()
+            (place / "notes" / "thesis.txt").write_bytes(b"mine too")
+    found = contents(place)
+    assert found.pop("private_scan.nii.gz") == b"mine"
+    assert found.pop("notes/thesis.txt") == b"mine too"
+    assert set(found) == {"figures/figure-a.png", "report.html", f"z_{runs - 1}.nii.gz", "metadata.json"}
 
 
-@pytest.mark.parametrize("filename", ["../outside.txt", "/etc/hostname", None, 3])
-def test_clear_never_follows_a_manipulated_record_out_of_the_directory(tmp_path: Path, filename: object) -> None:
-    (tmp_path / "outside.txt").write_text("mine")
-    directory = ResultDirectory(tmp_path / "results")
-    directory.write_metadata({"artifacts": [{"filename": filename}, "nonsense"]})
-    directory.clear()
-    assert (tmp_path / "outside.txt").read_text() == "mine"
+def test_a_directory_that_holds_no_result_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_bytes(b"mine")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ResultDirectoryError, match=r"thesis\.txt"):
+        run(tmp_path, {"z.nii.gz": b"map"})
+    assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff"])
+@pytest.mark.parametrize("name", ["thesis.txt", ".unfinished-business/draft", ".checkpoints/epoch", "images/photo.jpg"])
+def test_who_insists_gets_the_result_beside_the_files_that_are_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"mine")
+    for _ in range(2):
+        assert run(tmp_path, {"z.nii.gz": b"map"}, overwrite=True) == ["z.nii.gz"]
+        assert (tmp_path / name).read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["z.nii.gz", "report.html", "metadata.json", "publish.json", "figures", "z_corr-FDR_tab-clust.tsv"]
+)
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "link to nothing"])
+def test_what_stands_where_a_run_writes_is_never_replaced_whoever_insists(tmp_path: Path, name: str, kind: str) -> None:
+    place, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    if kind == "file":
+        (place / name).write_bytes(b"mine")
+    elif kind == "folder":
+        (place / name).mkdir()
+    else:
+        (place / name).symlink_to(elsewhere if kind == "link" else tmp_path / "nothing")
+    before = contents(tmp_path)
+    if (kind, name) == ("folder", "figures"):
+        assert run(place, {"figures/figure-a.png": b"picture"}, overwrite=True) == ["figures/figure-a.png"]
+        return
+    with pytest.raises(ResultDirectoryError, match=name):
+        run(place, {name: b"map"}, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_file_that_was_changed_stays_and_is_named_before_anything_is_computed(tmp_path: Path) -> None:
+    run(tmp_path, {"z.nii.gz": b"map", "boilerplate.txt": b"text"})
+    (tmp_path / "boilerplate.txt").write_bytes(b"text, edited")
+    before = contents(tmp_path)
+    with pytest.raises(ResultDirectoryError, match=r"boilerplate\.txt"):
+        run(tmp_path, {"z.nii.gz": b"another map"})
+    assert contents(tmp_path) == before
+
+
+def test_a_file_that_appears_while_a_run_computes_stays_and_the_result_is_kept_beside_it(tmp_path: Path) -> None:
+    def disturbed_run() -> None:
+        directory = ResultDirectory(tmp_path)
+        with directory.claimed(), directory.writing() as folder:
+            (folder / "z.nii.gz").write_bytes(b"map")
+            (folder / "p.nii.gz").write_bytes(b"another map")
+            (tmp_path / "z.nii.gz").write_bytes(b"mine")
+
+    with pytest.raises(ResultDirectoryError, match=r"z\.nii\.gz") as error:
+        disturbed_run()
+    found = contents(tmp_path)
+    assert found.pop("z.nii.gz") == b"mine"
+    assert sorted(found.values(), key=str) == [b"another map", b"map"]
+    assert str(tmp_path / os.path.dirname(next(iter(found)))) in str(error.value)
+
+
+def test_a_link_to_a_directory_is_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "disk")
+    run(tmp_path / "results", {"z.nii.gz": b"map"})
+    run(tmp_path / "results", {"p.nii.gz": b"map"})
+    assert set(contents(tmp_path / "disk")) == {"p.nii.gz", "metadata.json"}
+
+
+@pytest.mark.parametrize("name", [STATE, f"{STATE}/images", f"{STATE}/checkpoints", f"{STATE}/unfinished"])
+def test_a_hidden_folder_that_leads_elsewhere_is_not_used(tmp_path: Path, name: str) -> None:
+    place, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_bytes(b"mine")
+    run(place, {"z.nii.gz": b"map"})
+    shutil.rmtree(place / name, ignore_errors=True)
+    (place / name).symlink_to(elsewhere)
+    with pytest.raises(ResultDirectoryError, match=r"\.compose-runner"):
+        run(place, {"z.nii.gz": b"map"}, overwrite=True)
+    assert contents(elsewhere) == {"mine.txt": b"mine"}
+
+
+def test_a_hidden_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / STATE / "unfinished").mkdir(parents=True)
+    (tmp_path / STATE / "unfinished" / "novel.txt").write_bytes(b"mine")
+    with pytest.raises(ResultDirectoryError, match=r"\.compose-runner"):
+        run(tmp_path, {"z.nii.gz": b"map"}, overwrite=True)
+    assert (tmp_path / STATE / "unfinished" / "novel.txt").read_bytes() == b"mine"
+
+
+def old_metadata(place: Path, **more: Any) -> None:
+    """List every file, as the version before did."""
+    listed = [
+        {"filename": name, "size": len(content), "sha256": checksum(content)}
+        for name, content in contents(place).items()
+        if isinstance(content, bytes) and name != "metadata.json"
+    ]
+    document = {"compose_runner_version": "1.0.0", "artifacts": listed, **more}
+    (place / "metadata.json").write_text(json.dumps(document))
+
+
+def test_a_directory_of_the_version_before_is_gone_on_with_and_what_it_listed_wrongly_stays(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    for name in ("z.nii.gz", "z_tab-clust.tsv", "figures/map-0_figure-static.png", "report.html"):
+        (tmp_path / name).write_bytes(b"of the run")
+    for name in ("thesis.txt", "private_scan.nii.gz", "patients.tsv", "figures/holiday.png"):
+        (tmp_path / name).write_bytes(b"mine")
+    old_metadata(tmp_path)
+    run(tmp_path, {"p.nii.gz": b"map"})
+    found = contents(tmp_path)
+    assert found.pop("p.nii.gz") == b"map"
+    del found["metadata.json"]
+    assert found == dict.fromkeys(("thesis.txt", "private_scan.nii.gz", "patients.tsv", "figures/holiday.png"), b"mine")
+
+
+def test_of_a_directory_of_the_version_before_nothing_older_than_its_run_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "z.nii.gz").write_bytes(b"mine, in spite of its name")
+    os.utime(tmp_path / "z.nii.gz", (1e9, 1e9))
+    old_metadata(tmp_path, started="2026-01-01T00:00:00+00:00")
+    with pytest.raises(ResultDirectoryError, match=r"z\.nii\.gz"):
+        run(tmp_path, {"z.nii.gz": b"map"})
+    assert (tmp_path / "z.nii.gz").read_bytes() == b"mine, in spite of its name"
+
+
+@pytest.mark.parametrize("record", ["metadata.json", "record.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../outside.txt", "{outside}/outside.txt", "link/outside.txt", "a/../../outside.txt"),
+        *("link.nii.gz", "", ".", "a\0b"),
+    ],
+)
+def test_a_hostile_record_removes_nothing(tmp_path: Path, record: str, name: str) -> None:
+    outside, place = tmp_path / "outside", tmp_path / "outside" / "results"
+    place.mkdir(parents=True)
+    (outside / "outside.txt").write_bytes(b"mine")
+    (place / "link").symlink_to(outside)
+    (place / "link.nii.gz").symlink_to(outside / "outside.txt")
+    name = name.format(outside=outside)
+    entry = {"size": 4, "sha256": checksum(b"mine")}
+    if record == "metadata.json":
+        document: dict[str, Any] = {"artifacts": [{"filename": name, **entry}, "nonsense", {"filename": 3}]}
+        (place / "metadata.json").write_text(json.dumps(document))
+    else:
+        (place / STATE).mkdir()
+        document = {"files": {name: entry, "x": None}, "folders": [name, 3, "link"]}
+        (place / STATE / "record.json").write_text(json.dumps(document))
+    before = contents(outside)
+    with_metadata = "results/metadata.json" in before
+    try:
+        run(place, {}, overwrite=True)
+    except ResultDirectoryError:
+        assert contents(outside) == before
+    else:
+        after = contents(outside)
+        assert after.pop("results/metadata.json")
+        if with_metadata:
+            del before["results/metadata.json"]
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b"\xff", b'{"artifacts": 3}', b'{"artifacts": []}', b"[" * 100_000, b'{"a": NaN}']
+)
+def test_a_metadata_file_of_something_else_is_not_a_record(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "metadata.json").write_bytes(content)
+    for overwrite in (False, True):
+        with pytest.raises(ResultDirectoryError, match=r"metadata\.json"):
+            run(tmp_path, {"z.nii.gz": b"map"}, overwrite=overwrite)
+    assert contents(tmp_path) == {"metadata.json": content}
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000])
 def test_metadata_that_cannot_be_read_counts_as_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "metadata.json").write_bytes(content)
     assert ResultDirectory(tmp_path).read_metadata() is None
+
+
+def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
+    first = ResultDirectory(tmp_path)
+    with first.claimed():
+        first.write("z.nii.gz", b"map")
+        with pytest.raises(ResultDirectoryError, match="another process"):
+            run(tmp_path, {"z.nii.gz": b"another map"})
+    assert contents(tmp_path) == {"z.nii.gz": b"map"}
+    assert run(tmp_path, {"p.nii.gz": b"map"}) == ["p.nii.gz"]
+
+
+def test_the_lock_of_a_process_that_was_killed_does_not_count(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from compose_runner.analysis.result_directory import ResultDirectory\n"
+        "with ResultDirectory(sys.argv[1]).claimed(): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert ended.returncode < 0
+    assert run(tmp_path, {"z.nii.gz": b"map"}) == ["z.nii.gz"]
+
+
+def test_every_name_of_nimares_results_is_one_that_a_run_may_write(expected: Path) -> None:
+    for path in expected.glob("*.json"):
+        wanted = json.loads(path.read_bytes())
+        assert [name for name in (*wanted["maps"], *wanted["tables"]) if not run_may_write(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["thesis.txt", "private_scan.nii.gz", "patients.tsv", "zebra.nii.gz", "sub/z.nii.gz", "figures/holiday.png"]
+)
+def test_other_names_are_not(name: str) -> None:
+    assert not run_may_write(name)
+
+
+def test_a_run_that_is_killed_at_any_step_harms_nothing_and_lets_the_next_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # slow, and of no use to a file that is not kept
+    place, step, code = tmp_path / "results", 0, 9
+    run(place, {"z.nii.gz": b"first", "figures/figure-a.png": b"first"})
+    (place / "figures" / "holiday.png").write_bytes(b"mine")
+    (place / "notes.txt").write_bytes(b"mine")
+    fork = multiprocessing.get_context("fork")
+    studyset = synthetic.random_studyset(n_studies=2)
+    bundle = Bundle(studyset, synthetic.annotated(studyset), synthetic.specification(), Origin.DISK, "meta")
+    inputs = (bundle, environment_named("staging"))
+    while code == 9:
+        step += 1
+        files = {"z.nii.gz": b"map %d" % step, "p.nii.gz": b"map", "figures/figure-b.png": b"picture"}
+        child = fork.Process(target=killed_at, args=(step, run, place, files), kwargs={"inputs": inputs})
+        child.start()
+        child.join()
+        code = child.exitcode
+        after = contents(place)
+        assert (after["figures/holiday.png"], after["notes.txt"]) == (b"mine", b"mine")
+    assert code == 0
+    assert step > 20
+    assert set(contents(place)) == {
+        *files,
+        *("metadata.json", "publish.json", "bundle.json.gz"),
+        *("figures/holiday.png", "notes.txt"),
+    }
 
 
 def test_write_whole_replaces_a_file_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

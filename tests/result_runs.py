@@ -1,0 +1,81 @@
+"""Runs without their computation: they do to a result directory what a run does, and can be killed at any step."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from compose_runner.analysis.result_directory import STATE, ResultDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from compose_runner.analysis.bundle import Bundle
+    from compose_runner.environments import Environment
+
+# what changes a file system
+_CHANGES = ("link", "replace", "fsync", "mkdir", "rename", "unlink", "rmdir")
+
+
+def run(
+    place: Path,
+    files: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+    inputs: tuple[Bundle, Environment] | None = None,
+) -> list[str]:
+    """Do with a directory what a run does; gives the names that it lists."""
+    from compose_runner.analysis.publish import prepare_publish
+
+    directory = ResultDirectory(place)
+    with directory.claimed(overwrite=overwrite):
+        directory.clear()
+        if inputs is not None:
+            prepare_publish(directory, *inputs)
+        with directory.writing() as folder:
+            for name, content in files.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+        listed = directory.artifacts()
+        directory.write_metadata({"compose_runner_version": "1.0.0", "artifacts": listed})
+    return [artifact["filename"] for artifact in listed]
+
+
+def contents(place: Path) -> dict[str, bytes | str]:
+    """Everything visible below a folder: files with their bytes, links with their targets, empty folders."""
+    found: dict[str, bytes | str] = {}
+    for root, folders, files in os.walk(place):
+        if STATE in folders:
+            folders.remove(STATE)
+        for name in [*files, *folders]:
+            path = os.path.join(root, name)
+            key = os.path.relpath(path, place)
+            if os.path.islink(path):
+                found[key] = f"-> {os.readlink(path)}"
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    found[key] = file.read()
+            elif not os.listdir(path):
+                found[key] = "an empty folder"
+    return found
+
+
+def killed_at(step: int, action: Callable[..., object], *arguments: Any, **more: Any) -> None:
+    """Act until the given change to the file system, and die there; the process ends in any case, with 9 or 0."""
+    steps = iter(range(step))
+
+    def counted(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any, **more: Any) -> Any:
+            if next(steps, None) is None:
+                os._exit(9)
+            return change(*arguments, **more)
+
+        return changed
+
+    for name in _CHANGES:
+        setattr(os, name, counted(getattr(os, name)))
+    try:
+        action(*arguments, **more)
+    finally:
+        os._exit(0)
