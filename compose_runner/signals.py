@@ -54,6 +54,7 @@ class SignalWatch:
         handler: Handler = lambda *_: None,
     ) -> None:
         global _watch
+        self.process = os.getpid()
         self._react = react
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
@@ -143,6 +144,8 @@ def _in_forked_process() -> None:
         # ends with the parent, however that one ends
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != watch.process:  # which may have ended meanwhile
+        os._exit(1)
 
 
 if hasattr(os, "register_at_fork"):
