@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis.job import publish_again, run_job
-from compose_runner.errors import AnalysisError, PublishError, SelectionError, SpecificationError
+from compose_runner.errors import AnalysisError, PublishError, ResultDirectoryError, SelectionError, SpecificationError
 from compose_runner.progress import Progress, ProgressRecord, Stage
 from tests import synthetic
 from tests.compose_stand_in import Answer, ComposeStandIn
@@ -315,6 +316,61 @@ def test_a_run_that_is_stopped_leaves_nothing_that_looks_complete(
     assert out == ""
     # what it computes from was kept, to be published with the result
     assert _visible(place) == {"bundle.json.gz", "publish.json"}
+
+
+def test_what_somebody_keeps_in_a_result_directory_survives_runs_and_is_neither_listed_nor_published(
+    at_stand_in: ComposeStandIn, tmp_path: Path
+) -> None:
+    mine = {"thesis.txt": b"mine", "private_scan.nii.gz": b"scan", "patients.tsv": b"a\tb\n1\t2\n", "raw/a.csv": b"1"}
+    (tmp_path / "raw").mkdir()
+    for name, content in mine.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ResultDirectoryError, match=r"thesis\.txt"):
+        run_job(META_ANALYSIS, result_dir=tmp_path)
+    assert not at_stand_in.requests
+    for _ in range(2):
+        outcome = run_job(META_ANALYSIS, result_dir=tmp_path, report=False, overwrite=True)
+        assert {name: (tmp_path / name).read_bytes() for name in mine} == mine
+    listed = {artifact["filename"] for artifact in outcome.metadata["artifacts"]}
+    assert not listed & set(mine)
+    sent = [part.filename for result in at_stand_in.results.values() for part in result.uploads[-1] if part.filename]
+    assert len(at_stand_in.results) == 2
+    assert set(sent) <= listed
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {name for name in written if not name.startswith(".")} - set(mine) == listed | {
+        "metadata.json",
+        "publish.json",
+    }
+
+
+def test_a_failed_run_leaves_the_result_of_the_one_before(finished: Path, bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "results")
+    broken = tmp_path / "broken.json"
+    broken.write_text(json.dumps(_documents(estimator="ALEX")), encoding="utf-8")
+    with pytest.raises(SpecificationError):
+        run_job("broken", bundle=broken, result_dir=tmp_path / "results")
+    assert _checksums(tmp_path / "results") == _checksums(finished)
+    assert (tmp_path / "results" / "metadata.json").read_bytes() == (finished / "metadata.json").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["", "bundle.json.gz"])
+def test_a_bundle_that_the_run_would_replace_is_refused(finished: Path, tmp_path: Path, part: str) -> None:
+    shutil.copytree(finished, tmp_path / "results")
+    with pytest.raises(ResultDirectoryError, match="part of the result directory"):
+        run_job("again", bundle=tmp_path / "results" / part, result_dir=tmp_path / "results")
+    assert (tmp_path / "results" / "bundle.json.gz").exists()
+
+
+def test_a_bundle_run_that_was_given_an_id_can_be_published(
+    at_stand_in: ComposeStandIn, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "results")
+    with pytest.raises(PublishError, match="a-label"):  # which Compose does not know
+        publish_again(tmp_path / "results")
+    at_stand_in.put("meta-analyses/a-label", {"id": "a-label", "run_key": RUN_KEY})
+    assert publish_again(tmp_path / "results").endswith("/meta-analyses/a-label")
+    (result,) = at_stand_in.results.values()
+    assert result.created["snapshot_studyset"]["id"] == "synthetic"
 
 
 def test_a_report_is_not_drawn_where_it_is_not_wanted(finished: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from compose_runner import cli, errors
+from compose_runner.analysis.checkpoints import CHECKPOINTS
+from compose_runner.progress import ProgressRecord, Stage
 
 
 @pytest.mark.parametrize(
@@ -18,6 +22,9 @@ from compose_runner import cli, errors
         (errors.TerminationRequested(), 75),
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device", "results/z.nii.gz"), 1),
+        (OSError("a library's own words\nin two lines"), 1),
+        (ConnectionResetError(104, "Connection reset by peer"), 75),
+        (TimeoutError(), 75),
     ],
 )
 def test_every_error_ends_in_its_exit_code_and_one_line(
@@ -33,6 +40,55 @@ def test_every_error_ends_in_its_exit_code_and_one_line(
     assert written.out == ""
     assert written.err.startswith("compose-runner: ")
     assert written.err.count("\n") == 1
+
+
+def record_of(stage: Stage) -> ProgressRecord:
+    return ProgressRecord(stage=stage)
+
+
+def account_at(stage: Stage, place: Path) -> cli._RunAccount:
+    account = cli._RunAccount(str(place))
+    account.listening(lambda _: None)(record_of(stage))
+    return account
+
+
+def test_a_run_that_is_stopped_says_how_far_it_was_and_what_is_there(tmp_path: Path) -> None:
+    assert "Nothing was computed" in cli._RunAccount(str(tmp_path)).stopped()
+    assert "Nothing was computed" in account_at(Stage.FETCH, tmp_path).stopped()
+    assert "no result yet" in account_at(Stage.FIT, tmp_path).stopped()
+    kept = tmp_path / CHECKPOINTS / "mark" / "null.npz"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert "permutations so far are kept" in account_at(Stage.CORRECT, tmp_path).stopped()
+    shutil.rmtree(tmp_path / CHECKPOINTS)
+    (tmp_path / "z.nii.gz").touch()
+    assert "Maps are in" in account_at(Stage.WRITE, tmp_path).stopped()
+    (tmp_path / "metadata.json").touch()
+    assert f"compose-runner publish {tmp_path}" in account_at(Stage.PUBLISH, tmp_path).stopped()
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        (errors.UploadKeyError("no"), "compose-runner publish 'my results' --nsc-key KEY"),
+        (errors.PublishError("no"), "compose-runner publish 'my results'"),
+        (errors.ServiceUnavailableError("result", "http://x", "no answer"), "compose-runner publish 'my results'"),
+    ],
+)
+def test_a_failed_upload_says_that_the_result_is_safe_and_how_to_go_on(error: Exception, ending: str) -> None:
+    account = account_at(Stage.PUBLISH, Path("my results"))
+    assert account.failed(error).startswith("The result is complete in my results.")
+    assert account.failed(error).endswith(ending)
+    assert account_at(Stage.FIT, Path("my results")).failed(error) == ""
+
+
+def test_words_of_others_cannot_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> None:
+        raise errors.SelectionError("study \x1b]0;owned\x07 is\nbad")
+
+    with pytest.raises(SystemExit):
+        cli.ending_well(action)
+    assert capsys.readouterr().err == "compose-runner: study \ufffd]0;owned\ufffd is bad\n"
 
 
 @pytest.mark.parametrize(
