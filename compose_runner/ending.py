@@ -81,7 +81,7 @@ def _fail(error: BaseException, account: Account | None) -> None:
         sys.exit(EXIT_CANNOT_RUN)
     if isinstance(error, OSError):
         complain(
-            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}. "
+            f"{error.strerror or str(error) or type(error).__name__}{f': {error.filename}' if error.filename else ''}. "
             f"{account.failed(error) if account is not None else ''}"
         )
         sys.exit(EXIT_TRY_AGAIN if isinstance(error, ConnectionError | TimeoutError) else EXIT_CANNOT_RUN)

@@ -91,7 +91,7 @@ def serve(
         from compose_runner.local.service import Service, ServiceOptions
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"{error.name} is missing: the embedded service needs pip install 'compose-runner[local]'"
+            f"{error.name} is missing: the embedded service needs pip install '.[local]' in the checkout"
         ) from error
     chosen: dict[str, Any] = {
         "port": port,

@@ -19,8 +19,8 @@ from compose_runner.errors import EXIT_CANNOT_RUN
     context_settings=CONTEXT,
     epilog="""\b
 Examples:
-  compose-runner submit ataCTPAt2LMw --follow
-  compose-runner submit ataCTPAt2LMw --json | jq -r .job_id
+  compose-runner submit painDemoALE1 --follow     with compose-runner serve --demo
+  compose-runner submit YOUR_ID --no-upload --json | jq -r .job_id
 \b
 Without --follow the job's id is printed. Exit codes: 0 the job was taken, with --follow it
 succeeded; 1 it cannot run, or failed.""",

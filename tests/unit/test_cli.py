@@ -112,6 +112,26 @@ def test_help_shows_examples(command: list[str]) -> None:
     assert "Example" in shown.output
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("command", [["run"], ["submit"], []])
+def test_the_first_command_of_a_help_text_publishes_nothing(command: list[str]) -> None:
+    shown = CliRunner().invoke(cli.compose_runner, [*command, "--help"]).output
+    first = shown.partition("Examples:\n")[2].splitlines()[0]
+    assert "--no-upload" in first or "painDemoALE1" in first
+
+
+def test_the_first_commands_of_the_readme_install_this_runner_and_publish_nothing() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert "pip install compose-runner" not in readme
+    assert "'compose-runner[" not in readme
+    runs = [line for line in readme.splitlines() if line.startswith(("compose-run ", "compose-runner submit "))]
+    assert "--version" in runs[0]
+    for line in runs[1:]:
+        assert "--no-upload" in line or "--bundle" in line or "painDemoALE1" in line
+
+
 def test_the_command_line_and_the_light_part_import_no_numpy() -> None:
     program = (
         "import sys, compose_runner.cli, compose_runner.run, compose_runner.console, compose_runner.specification;"
