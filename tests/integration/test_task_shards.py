@@ -25,6 +25,7 @@ STUB = """
 import json, os, sys
 from types import SimpleNamespace
 import task.main
+from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.errors import AnalysisError, ServiceUnavailableError, SpreadWanted
 from compose_runner.progress import Stage
 
@@ -39,10 +40,9 @@ def run_job(meta_analysis_id, *, result_dir, progress, after_artifacts, monte_ca
         progress.spread(3, 100, 60.0)
         raise SpreadWanted(3, 1234.5)
     parts = [monte_carlo.place.read(f"mark/null-{shard}.npz") for shard in range(monte_carlo.n_shards)]
-    result_dir.mkdir(parents=True, exist_ok=True)
-    (result_dir / "z.nii.gz").write_bytes(b"+".join(part or b"" for part in parts))
-    metadata = {"result_url": None, "seconds": {}, "artifacts": [{"filename": "z.nii.gz"}]}
-    (result_dir / "metadata.json").write_text(json.dumps(metadata))
+    directory = ResultDirectory(result_dir)
+    directory.write("z.nii.gz", b"+".join(part or b"" for part in parts))
+    directory.write_metadata({"result_url": None, "seconds": {}, "artifacts": directory.artifacts()})
     after_artifacts(result_dir)
     return SimpleNamespace(url="https://page" if nsc_key else None)
 
