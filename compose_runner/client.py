@@ -62,7 +62,7 @@ class Client:
         self.service = service
 
     @classmethod
-    def configured(cls, endpoint: str | None = None, profile: str | None = None) -> Self:
+    def configured(cls, endpoint: str | None = None, profile: str | None = None, *, token: str | None = None) -> Self:
         """Find the service in what is given, the environment, or the profile file.
 
         The order is that of :mod:`compose_runner.client_settings`.
@@ -73,8 +73,10 @@ class Client:
             Address below which the functions are ``/submit``, ``/status``, ``/logs`` and ``/results``.
         profile : str, optional
             A profile of the profile file.
+        token : str, optional
+            Token of a service that wants one; that of the profile or of ``COMPOSE_RUNNER_TOKEN`` by default.
         """
-        return cls(addresses(endpoint, profile))
+        return cls(addresses(endpoint, profile, token=token))
 
     # -- the contract ----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ The profile file is TOML::
     auth = "iam"               # sign requests with AWS credentials
     aws_profile = "lab"        # optional
     region = "us-east-1"       # optional: the one in the address by default
+
+A service that wants a token (``compose-runner serve --token``) gets the one that is named, that of the profile
+(``token``), or that of ``COMPOSE_RUNNER_TOKEN``.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +47,12 @@ FUNCTIONS = ("submit", "status", "logs", "results")
 ENDPOINT_VARIABLE = "COMPOSE_RUNNER_ENDPOINT"
 AUTH_VARIABLE = "COMPOSE_RUNNER_AUTH"
 PROFILES_VARIABLE = "COMPOSE_RUNNER_PROFILES"
+TOKEN_VARIABLE = "COMPOSE_RUNNER_TOKEN"
 DEFAULT_PROFILE = "default"
 IAM = "iam"
 _ADDRESS = re.compile(r"https?://[^/\s]+")
 _REGION_IN_HOST = re.compile(r"\.lambda-url\.([a-z0-9-]+)\.on\.aws(?:[:/]|$)")
-_KNOWN = {*FUNCTIONS, "endpoint", "auth", "aws_profile", "region"}
+_KNOWN = {*FUNCTIONS, "endpoint", "auth", "aws_profile", "region", "token"}
 
 
 class SettingsError(AnalysisError):
@@ -69,12 +73,15 @@ class ServiceAddresses:
         Whose credentials; those of the environment by default.
     region : str or None
         The functions' region; the one in their address by default.
+    token : str or None
+        What a service that wants a token gets with every request that is not signed.
     """
 
     urls: Mapping[str, str]
     sign: bool = False
     aws_profile: str | None = None
     region: str | None = None
+    token: str | None = field(default=None, repr=False)
     _sessions: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def url_of(self, function: str) -> str:
@@ -96,7 +103,7 @@ class ServiceAddresses:
         return url
 
     def signed(self, method: str, url: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
-        """Headers of a request, with a signature if the service wants one.
+        """Headers of a request, with a signature or a token if the service wants one.
 
         Raises
         ------
@@ -104,7 +111,7 @@ class ServiceAddresses:
             There are no credentials, or no region.
         """
         if not self.sign:
-            return headers
+            return {**headers, "Authorization": f"Bearer {self.token}"} if self.token else headers
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
@@ -138,7 +145,11 @@ def profiles_path(variables: Mapping[str, str] = os.environ) -> Path:
 
 
 def addresses(
-    endpoint: str | None = None, profile: str | None = None, variables: Mapping[str, str] = os.environ
+    endpoint: str | None = None,
+    profile: str | None = None,
+    variables: Mapping[str, str] = os.environ,
+    *,
+    token: str | None = None,
 ) -> ServiceAddresses:
     """Find the service, in the order that the module's description gives.
 
@@ -148,12 +159,22 @@ def addresses(
         What the caller names.
     variables : mapping
         The environment.
+    token : str, optional
+        The service's token, where the caller names it.
 
     Raises
     ------
     SettingsError
-        The profile does not exist or is not valid.
+        The profile does not exist or is not valid, or the token cannot be sent.
     """
+    found = _addresses(endpoint, profile, variables)
+    token = (token or found.token or variables.get(TOKEN_VARIABLE, "")).strip()
+    if not (token.isascii() and token.isprintable()):
+        raise SettingsError("the token must be printable ASCII characters")
+    return replace(found, token=token or None)
+
+
+def _addresses(endpoint: str | None, profile: str | None, variables: Mapping[str, str]) -> ServiceAddresses:
     sign = variables.get(AUTH_VARIABLE, "").strip().lower() == IAM
     if endpoint:
         return ServiceAddresses(_below(endpoint), sign)
@@ -197,4 +218,5 @@ def _from_profile(name: str, path: Path, *, required: bool) -> ServiceAddresses:
         sign=profile.get("auth", "").lower() == IAM,
         aws_profile=profile.get("aws_profile"),
         region=profile.get("region"),
+        token=profile.get("token"),
     )

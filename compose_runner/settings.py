@@ -23,6 +23,7 @@ DEFAULT_LOOKBACK_MS = "DEFAULT_LOOKBACK_MS"
 KEY_PARAMETERS_PATH = "KEY_PARAMETERS_PATH"
 ALLOW_CANCEL = "ALLOW_CANCEL"
 CORS_ORIGINS = "CORS_ORIGINS"
+ARTIFACTS_ENDPOINT = "ARTIFACTS_ENDPOINT"
 MAX_ITERATIONS = "MAX_ITERATIONS"
 MAX_RUNNING_JOBS = "MAX_RUNNING_JOBS"
 
@@ -161,10 +162,13 @@ class ResultsSettings:
     ----------
     results_bucket, results_prefix : str
         Where jobs leave their artifacts.
+    artifacts_endpoint : str or None
+        Host of the presigned addresses, where it is not S3's own.
     """
 
     results_bucket: str
     results_prefix: str
+    artifacts_endpoint: str | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -172,6 +176,7 @@ class ResultsSettings:
         return cls(
             results_bucket=_required(variables, RESULTS_BUCKET),
             results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
+            artifacts_endpoint=variables.get(ARTIFACTS_ENDPOINT, "").strip() or None,
         )
 
 

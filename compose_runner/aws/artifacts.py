@@ -26,9 +26,12 @@ class S3Artifacts:
     ----------
     bucket : str
         Its name.
+    public_endpoint : str or None
+        Where clients reach it by the addresses that :meth:`address` signs; S3's own address by default.
     """
 
     bucket: str
+    public_endpoint: str | None = None
 
     @tracing.in_subsegment("S3 GetObject", namespace="aws")
     def document(self, key: str) -> dict[str, Any] | None:
@@ -61,7 +64,7 @@ class S3Artifacts:
         """Sign an address; see :class:`compose_runner.jobs.ports.Artifacts`."""
         try:
             return str(
-                clients.client("s3").generate_presigned_url(
+                clients.client("s3", self.public_endpoint).generate_presigned_url(
                     "get_object", Params={"Bucket": self.bucket, "Key": key}, ExpiresIn=expires_in
                 )
             )

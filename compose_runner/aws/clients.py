@@ -36,18 +36,20 @@ _clients: dict[tuple[str, ...], Any] = {}
 @overload
 def client(service: Literal["stepfunctions"]) -> SFNClient: ...
 @overload
-def client(service: Literal["s3"]) -> S3Client: ...
+def client(service: Literal["s3"], endpoint: str | None = None) -> S3Client: ...
 @overload
 def client(service: Literal["logs"]) -> CloudWatchLogsClient: ...
 @overload
 def client(service: Literal["ssm"]) -> SSMClient: ...
-def client(service: ServiceName) -> Any:
+def client(service: ServiceName, endpoint: str | None = None) -> Any:
     """Give the process's client of a service.
 
     Parameters
     ----------
     service : str
         boto3's name of the service.
+    endpoint : str, optional
+        Another address than the environment's.
 
     Notes
     -----
@@ -55,12 +57,12 @@ def client(service: ServiceName) -> Any:
     embedded AWS can take another's place within one process.
     """
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    key = (service, region, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_PROFILE", ""))
+    key = (service, region, endpoint or os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_PROFILE", ""))
     # boto3's sessions are not thread-safe, its clients are
     # (https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients)
     with _lock:
         if key not in _clients:
-            _clients[key] = _make(service, region)
+            _clients[key] = _make(service, region, endpoint)
         return _clients[key]
 
 
@@ -84,8 +86,8 @@ def code_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _make(service: ServiceName, region: str) -> Any:
+def _make(service: ServiceName, region: str, endpoint: str | None) -> Any:
     session = boto3.session.Session(region_name=region)
     # version 4 signs addresses in every region and for as long as the contract allows
     config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
-    return session.client(service, config=config)
+    return session.client(service, endpoint_url=endpoint, config=config)

@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compose_runner.client_settings import TOKEN_VARIABLE
 from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_DONE
 
 if TYPE_CHECKING:
@@ -44,6 +46,17 @@ written is kept.""",
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the addresses; 0 for any.  [default: 8642]")
 @click.option(
+    "--host",
+    help="Where to listen; beyond this machine (such as 0.0.0.0) only with a token.  [default: 127.0.0.1]",
+)
+@click.option(
+    "--token",
+    metavar="TEXT",
+    envvar=TOKEN_VARIABLE,
+    help="What every request must carry (Authorization: Bearer TEXT). Better set in the environment: other users of "
+    f"this machine see options in the list of processes.  [env var: {TOKEN_VARIABLE}]",
+)
+@click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where artifacts, jobs and logs are kept.  [default: the user's data directory]",
@@ -67,6 +80,8 @@ written is kept.""",
 @click.option("--verbose", is_flag=True, help="Log every request.")
 def serve(
     port: int | None,
+    host: str | None,
+    token: str | None,
     data: Path | None,
     max_parallel_jobs: int | None,
     compose_url: str | None,
@@ -78,8 +93,11 @@ def serve(
     """Run the whole service on this machine: no account, no Docker.
 
     The deployed functions, the state machine and the task run as they do on AWS, with S3, logs, parameters and budget
-    embedded. Everything listens on 127.0.0.1.
+    embedded. Addresses and artifacts are served on 127.0.0.1, or where --host says; all else is for the service's own
+    processes. Pages of other sites can neither start a job nor read one.
     """
+    if token is not None and not (token.strip() and token.isascii() and token.isprintable()):
+        raise click.BadParameter("it must be printable ASCII characters", param_hint="--token")
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S"
     )
@@ -95,6 +113,8 @@ def serve(
         ) from error
     chosen: dict[str, Any] = {
         "port": port,
+        "host": host,
+        "token": token.strip() if token else None,
         "data": data,
         "max_parallel_jobs": max_parallel_jobs,
         "compose_url": compose_url,
@@ -142,6 +162,8 @@ def _words_of(error: Exception, options: ServiceOptions) -> str:
     """What a person can do about it."""
     if isinstance(error, FileExistsError) or not isinstance(error, OSError):
         return str(error)
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{options.host} is no address of this machine; choose another with --host"
     if error.errno == errno.EADDRINUSE:
         return f"port {options.port} is in use already; stop what listens there, or choose another with --port"
     if error.filename is not None:

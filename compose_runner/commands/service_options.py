@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compose_runner.client import Client
+from compose_runner.client_settings import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TOKEN = "compose_runner.token"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--endpoint``, ``--profile`` and ``--json`` to a command."""
+    """Add ``--endpoint``, ``--profile``, ``--token`` and ``--json`` to a command."""
     decorators = (
         click.option(
             "--endpoint",
@@ -27,6 +29,14 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--profile", envvar="COMPOSE_RUNNER_PROFILE", show_envvar=True, help="Profile of the profile file."
         ),
+        click.option(
+            "--token",
+            metavar="TEXT",
+            expose_value=False,
+            callback=_keep_token,
+            help="Token of a service that wants one. Better set in the environment: other users of this machine see "
+            f"options in the list of processes.  [env var: {TOKEN_VARIABLE}]",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts."),
     )
     for decorator in reversed(decorators):
@@ -36,7 +46,11 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def client_of(endpoint: str | None, profile: str | None) -> Client:
     """Make the command's client."""
-    return Client.configured(endpoint, profile)
+    return Client.configured(endpoint, profile, token=click.get_current_context().meta.get(_TOKEN))
+
+
+def _keep_token(context: click.Context, _option: click.Parameter, token: str | None) -> None:
+    context.meta[_TOKEN] = token
 
 
 def print_json(document: Any) -> None:

@@ -11,16 +11,18 @@ import re
 import secrets
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from compose_runner import demo
+from compose_runner.local.http_server import LOOPBACK, JsonHandler, Server, Visitors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = "21 studies of pain: ALE with Monte Carlo correction"
+# bytes of one result: some maps of the whole brain
+MAX_UPLOAD = 512 * 1024 * 1024
 _KEY_HEADER = "Compose-Upload-Key"
 _FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
 
@@ -44,17 +46,18 @@ class DemoCompose:
     """
 
     def __init__(
-        self, uploads: Path | None = None, n_iterations: int = demo.N_ITERATIONS, address: str = "127.0.0.1"
+        self, uploads: Path | None = None, n_iterations: int = demo.N_ITERATIONS, address: str = LOOPBACK
     ) -> None:
         self.results: dict[str, dict[str, Any]] = {}
         self._uploads = uploads
         self._run_key = secrets.token_urlsafe(16)
         self._documents = self._demo_documents(n_iterations)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((address, 0), _handler_class(self))
-        self._server.daemon_threads = True
+        self._server = Server((address, 0), _Handler)
+        visitors = Visitors(address, self._server.server_port, follow_links=True)
+        self._server.RequestHandlerClass = type("Handler", (_Handler,), {"compose": self, "visitors": visitors})
         self._thread = threading.Thread(target=self._server.serve_forever, name="demo-compose", daemon=True)
-        self.url = f"http://{address}:{self._server.server_address[1]}/api"
+        self.url = f"http://{address}:{self._server.server_port}/api"
 
     def __enter__(self) -> Self:
         self.start()
@@ -136,25 +139,13 @@ class DemoCompose:
         return HTTPStatus.OK, {"id": result_id}
 
 
-def _handler_class(compose: DemoCompose) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+class _Handler(JsonHandler):
+    methods = ("GET", "POST", "PUT")
+    max_body = MAX_UPLOAD
+    compose: DemoCompose
 
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            path = urlsplit(self.path).path.removeprefix("/api/")
-            status, document = compose.answer(self.command, path, self.headers.get(_KEY_HEADER) or "", body)
-            data = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = _answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    return Handler
+    def answer(self) -> None:
+        body = self.body()
+        path = urlsplit(self.path).path.removeprefix("/api/")
+        status, document = self.compose.answer(self.command, path, self.headers.get(_KEY_HEADER) or "", body)
+        self.reply(status, {"content-type": "application/json"}, json.dumps(document).encode())

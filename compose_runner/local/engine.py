@@ -25,10 +25,13 @@ from moto.core.utils import utcnow
 from moto.ecs.exceptions import ECSException
 from moto.logs.models import LogStream, logs_backends
 from moto.moto_api._internal import moto_api_backend
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
+from compose_runner.client_settings import TOKEN_VARIABLE
 from compose_runner.local import moto_patches
+from compose_runner.local.aws_server import AwsServer
 from compose_runner.local.containers import CANNOT_START, STOP_SECONDS, ContainerRequest, ContainerRunner
+from compose_runner.local.overrides import checked_environment
+from compose_runner.local.signatures import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,11 +39,8 @@ if TYPE_CHECKING:
     from compose_runner.local.containers import ContainerRun
     from compose_runner.local.restart import Keeper
 
-ADDRESS = "127.0.0.1"
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-# what a role can do is not simulated: any pair of keys is accepted
-_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
 _only_one = threading.Lock()
 
 
@@ -66,18 +66,20 @@ class TaskFault:
     stop_code: str = "TaskFailedToStart"
 
 
-def aws_environment(endpoint: str, region: str = REGION) -> dict[str, str]:
+def aws_environment(endpoint: str, keys: Keys, region: str = REGION) -> dict[str, str]:
     """Variables that point boto3 at an embedded AWS, and at nothing else.
 
     Parameters
     ----------
     endpoint : str
         Address of the embedded AWS.
+    keys : Keys
+        What its requests are signed with.
     region : str
         Its region.
     """
     return {
-        **_CREDENTIALS,
+        **keys.variables,
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
@@ -86,7 +88,9 @@ def aws_environment(endpoint: str, region: str = REGION) -> dict[str, str]:
 
 
 def process_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables of this process without any that belongs to AWS: a developer's own account must stay out of reach.
+    """Variables of this process for others, without AWS's and the gateway's token.
+
+    A developer's own account must stay out of reach, and the token is for clients.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ def process_environment(variables: Mapping[str, str] | None = None) -> dict[str,
         Taken instead of the process's environment.
     """
     variables = os.environ if variables is None else variables
-    return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
+    return {name: value for name, value in variables.items() if not name.startswith("AWS_") and name != TOKEN_VARIABLE}
 
 
 class EmbeddedAws:
@@ -127,6 +131,8 @@ class EmbeddedAws:
         self.region = REGION
         self.account = ACCOUNT
         self.endpoint = ""
+        # made anew at every start: who does not know them gets no answer; what a role can do is not simulated
+        self.keys = Keys.random()
         self.faults: deque[TaskFault] = deque()
         self._environment = dict(environment or {})
         self._max_parallel_tasks = max_parallel_tasks
@@ -134,7 +140,8 @@ class EmbeddedAws:
         self._moto_settings: Any = {}
         self._keeper: Keeper | None = None
         self._on_line = on_line
-        self._server: ThreadedMotoServer | None = None
+        self._server: AwsServer | None = None
+        self._override_names: frozenset[str] | None = None
         self._runner: ContainerRunner | None = None
         self._runs: dict[str, ContainerRun] = {}
         self._clients: dict[str, Any] = {}
@@ -170,13 +177,12 @@ class EmbeddedAws:
             moto_api_backend.reset()
             logging.getLogger("werkzeug").setLevel(logging.ERROR)
             logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
-            self._server = ThreadedMotoServer(ADDRESS, self._port, verbose=False)
+            self._server = AwsServer(self.keys, self._port)
             self._server.start()
-            host, port = self._server.get_host_and_port()
-            self.endpoint = f"http://{host}:{port}"
+            self.endpoint = self._server.endpoint
             self._runner = ContainerRunner(
                 self.task_command,
-                {**process_environment(), **self._environment, **aws_environment(self.endpoint, self.region)},
+                {**process_environment(), **self._environment, **self.variables},
                 self._max_parallel_tasks,
             )
             moto_patches.attach(self)
@@ -197,9 +203,7 @@ class EmbeddedAws:
             return
         if self._runner is not None:
             self._runner.close(seconds=seconds)
-        self._server.stop()
-        if self._server._server is not None:
-            self._server._server.server_close()
+        self._server.close()
         self._server = None
         moto_patches.attach(None)
         moto_patches.uninstall()
@@ -220,8 +224,8 @@ class EmbeddedAws:
         with self._clients_lock:
             if service not in self._clients:
                 session: Any = boto3.session.Session(
-                    aws_access_key_id=_CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                    aws_secret_access_key=_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                    aws_access_key_id=self.keys.access_key,
+                    aws_secret_access_key=self.keys.secret_key,
                     region_name=self.region,
                 )
                 self._clients[service] = session.client(service, endpoint_url=self.endpoint)
@@ -230,7 +234,7 @@ class EmbeddedAws:
     @property
     def variables(self) -> dict[str, str]:
         """Environment with which another process reaches this AWS."""
-        return aws_environment(self.endpoint, self.region)
+        return aws_environment(self.endpoint, self.keys, self.region)
 
     def execute(
         self,
@@ -359,6 +363,16 @@ class EmbeddedAws:
 
         return put
 
+    def restrict_overrides(self, names: Iterable[str]) -> None:
+        """Let a launch override these variables of a container, and neither others nor its command.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Such as those that the service's own state machine sets.
+        """
+        self._override_names = frozenset(names)
+
     def stop_tasks(self, reason: str, seconds: float = STOP_SECONDS) -> None:
         """Stop every task and wait until all have ended."""
         if self._runner is not None:
@@ -379,6 +393,7 @@ class EmbeddedAws:
             return
         definition = task_definition.container_definitions[0]
         override = _override_of(task, definition)
+        environment = checked_environment(definition, override, self._override_names)
         try:
             on_line = self._log_of(task, definition)
         except LookupError as error:
@@ -389,10 +404,7 @@ class EmbeddedAws:
             ContainerRequest(
                 container_id=task.id,
                 arguments=override.get("command") or definition.get("command") or [],
-                environment={
-                    entry["name"]: str(entry["value"])
-                    for entry in (*definition.get("environment", []), *override.get("environment", []))
-                },
+                environment=environment,
                 on_line=on_line,
                 stop_seconds=float(definition.get("stopTimeout") or STOP_SECONDS),
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import logging
 import threading
@@ -10,12 +11,11 @@ import time
 import uuid
 from datetime import UTC, datetime
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from compose_runner import __version__
 from compose_runner.local.functions import FunctionError
+from compose_runner.local.http_server import LOOPBACK, JsonHandler, RefusedError, Server, Visitors, in_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # Lambda's own limit of a request
 MAX_BODY = 6 * 1024 * 1024
+# functions that change something whichever method reaches them
+CHANGING = frozenset({"submit"})
 
 
 def function_url_event(
@@ -114,16 +116,29 @@ class Gateway:
         What answers an event, by name.
     port : int
         0 for any free port.
-    address : str
+    host : str
         Where to listen.
+    token : str or None
+        What every request must carry in its ``Authorization`` header, if anything.
+    origins : tuple of str
+        Origins of other sites whose pages may ask; ``*`` for all.
     """
 
     def __init__(
-        self, functions: Mapping[str, Callable[[Any], Any]], port: int = 0, address: str = "127.0.0.1"
+        self,
+        functions: Mapping[str, Callable[[Any], Any]],
+        port: int = 0,
+        host: str = LOOPBACK,
+        *,
+        token: str | None = None,
+        origins: tuple[str, ...] = (),
     ) -> None:
-        self._server = _Server((address, port), _handler_class(functions))
+        self._server = Server((host, port), _Handler)
+        port = self._server.server_port
+        attributes = {"functions": functions, "token": token, "visitors": Visitors(host, port, origins)}
+        self._server.RequestHandlerClass = type("Handler", (_Handler,), attributes)
         self._thread = threading.Thread(target=self._server.serve_forever, name="gateway", daemon=True)
-        self.endpoint = f"http://{address}:{self._server.server_address[1]}"
+        self.endpoint = f"http://{in_address(host)}:{port}"
         self.urls = {name: f"{self.endpoint}/{name}" for name in functions}
 
     def start(self) -> None:
@@ -137,66 +152,52 @@ class Gateway:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # connections that wait while all threads are being made: many clients at once
-    request_queue_size = 256
-    allow_reuse_address = True
+class _Handler(JsonHandler):
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    max_body = MAX_BODY
+    functions: Mapping[str, Callable[[Any], Any]]
+    token: str | None
 
+    def answer(self) -> None:
+        began = time.perf_counter()
+        self._check_token()
+        target, _, query = self.path.partition("?")
+        name, _, rest = target.removeprefix("/").partition("/")
+        if name in CHANGING and self.command in ("GET", "HEAD"):
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{name} starts something, which a link or a picture on a page must not: send POST",
+                {"allow": "POST, OPTIONS"},
+            )
+        body = self.body()
+        if name == "":
+            host = self.headers["host"].strip()
+            status, headers, data = http_answer({function: f"http://{host}/{function}" for function in self.functions})
+        elif name not in self.functions:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"there is no function {name!r}, only {', '.join(self.functions)}")
+        else:
+            sent = dict(self.headers.items())
+            if self.token is not None:  # it is for this port alone
+                sent = {header: value for header, value in sent.items() if header.lower() != "authorization"}
+            event = function_url_event(self.command, f"/{rest}", query, sent, body, str(self.client_address[0]))
+            status, headers, data = _invoke(self.functions[name], event)
+        self.reply(status, headers, data)
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.debug("%s %s %d %.0f ms", self.command, target, status, milliseconds)
 
-def _handler_class(functions: Mapping[str, Callable[[Any], Any]]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        server_version = f"compose-runner/{__version__}"
-        # an answer is two writes: without this the second waits for the client's acknowledgement
-        disable_nagle_algorithm = True
-        timeout = 60
-
-        def _answer(self) -> None:
-            began = time.perf_counter()
-            target, _, query = self.path.partition("?")
-            name, _, rest = target.removeprefix("/").partition("/")
-            body = self._body()
-            if body is None:
-                status, headers, data = _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
-                self.close_connection = True
-            elif name == "":
-                urls = {function: f"http://{self.headers.get('host')}/{function}" for function in functions}
-                status, headers, data = http_answer(urls)
-            elif name not in functions:
-                status, headers, data = _refusal(
-                    HTTPStatus.NOT_FOUND, f"there is no function {name!r}, only {', '.join(functions)}"
-                )
-            else:
-                event = function_url_event(
-                    self.command, f"/{rest}", query, dict(self.headers.items()), body, self.client_address[0]
-                )
-                status, headers, data = _invoke(functions[name], event)
-            self.send_response(status)
-            for header, value in headers.items():
-                if header != "content-length":
-                    self.send_header(header, value)
-            if status != HTTPStatus.NO_CONTENT:
-                self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            if self.command != "HEAD" and status != HTTPStatus.NO_CONTENT:
-                self.wfile.write(data)
-            milliseconds = (time.perf_counter() - began) * 1000
-            log.debug("%s %s %d %.0f ms", self.command, target, status, milliseconds)
-
-        def _body(self) -> bytes | None:
-            try:
-                length = int(self.headers.get("content-length") or 0)
-            except ValueError:
-                return None
-            return self.rfile.read(length) if 0 <= length <= MAX_BODY else None
-
-        do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_HEAD = do_PATCH = _answer
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Keep the server's own lines off the terminal: requests are logged above."""
-
-    return Handler
+    def _check_token(self) -> None:
+        if self.token is None:
+            return
+        # a browser asks whether a page may send the token before it sends it
+        if self.command == "OPTIONS" and self.visitors.allows(self.headers.get_all("origin") or []):
+            return
+        scheme, _, given = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            raise RefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                "the service wants its token: COMPOSE_RUNNER_TOKEN or --token, in HTTP Authorization: Bearer",
+                {"www-authenticate": "Bearer"},
+            )
 
 
 def _invoke(function: Callable[[Any], Any], event: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
@@ -204,8 +205,4 @@ def _invoke(function: Callable[[Any], Any], event: dict[str, Any]) -> tuple[int,
         return http_answer(function(event))
     except (FunctionError, ValueError) as error:
         log.error("%s", error)
-        return _refusal(HTTPStatus.BAD_GATEWAY, "Internal Server Error")
-
-
-def _refusal(status: HTTPStatus, reason: str) -> tuple[int, dict[str, str], bytes]:
-    return status, {"content-type": "application/json"}, json.dumps({"status": "FAILED", "error": reason}).encode()
+        raise RefusedError(HTTPStatus.BAD_GATEWAY, "Internal Server Error") from None

@@ -28,6 +28,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs import models as ecs_models
 from moto.logs.responses import LogsResponse
 from moto.logs.utils import EventMessageFilter
+from moto.moto_server import werkzeug_app
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import S3Backend
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
@@ -63,6 +64,8 @@ from moto.stepfunctions.responses import StepFunctionResponse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from compose_runner.local.signatures import Keys
+
 MOTO_VERSION = "5.2.5"
 # how long a look at a running task may take, in seconds, and the pause between two looks
 LOOK_SECONDS = 0.5
@@ -73,6 +76,7 @@ class Host(Protocol):
     """What the patches ask of the engine that is running."""
 
     endpoint: str
+    keys: Keys
 
     def launch(self, task: Any, task_definition: Any) -> None:
         """Run a task's container; may raise a moto ``ServiceException`` instead."""
@@ -194,10 +198,10 @@ _client_lock = threading.Lock()
 
 
 @lru_cache(maxsize=64)
-def _client(service_name: str, region_name: str, endpoint: str) -> Any:
+def _client(service_name: str, region_name: str, endpoint: str, keys: Keys) -> Any:
     # its default time-outs are those of the longest state; these calls go to this very process
     session: Any = boto3.session.Session(
-        aws_access_key_id="embedded", aws_secret_access_key="embedded", region_name=region_name
+        aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key, region_name=region_name
     )
     return session.client(
         service_name,
@@ -212,7 +216,7 @@ def _client(service_name: str, region_name: str, endpoint: str) -> Any:
 
 def _shared_client(*, service_name: str, region_name: str, **_: Any) -> Any:
     with _client_lock:
-        return _client(service_name, region_name, host().endpoint)
+        return _client(service_name, region_name, host().endpoint, host().keys)
 
 
 # -- ecs:runTask.sync --------------------------------------------------------------------------------------------
@@ -491,6 +495,12 @@ def _filter_matches(self: Any, message: str) -> bool:
 
 
 PATCHES = (
+    Patch(
+        "no CORS",
+        "Every answer of the server says that pages of every site may read it.",
+        werkzeug_app,
+        {"DISABLE_GLOBAL_CORS": True},
+    ),
     Patch(
         "parameter case",
         "The interpreter hands `Cluster` to boto3 where boto3 wants `cluster` (getmoto/moto#10076): the "

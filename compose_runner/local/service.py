@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import platformdirs
 
+from compose_runner import settings
 from compose_runner.local.application import TEMPLATE, application_root
 from compose_runner.local.archive import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, Archive
+from compose_runner.local.artifact_server import ArtifactServer
 from compose_runner.local.demo_compose import DemoCompose
 from compose_runner.local.engine import EmbeddedAws, process_environment
 from compose_runner.local.functions import Function, default_processes
 from compose_runner.local.gateway import Gateway
+from compose_runner.local.http_server import LOOPBACK, is_loopback
+from compose_runner.local.overrides import override_names
 from compose_runner.local.resources import Stack
 from compose_runner.local.restart import Keeper
 from compose_runner.log_events import ARTIFACT_PREFIX
@@ -37,9 +41,11 @@ TASK_COMMAND = "COMPOSE_RUNNER_TASK_COMMAND"
 # how long tasks may take to save what they have when the service stops
 STOP_SECONDS = 30.0
 # what differs from a deployment: jobs may be cancelled, since the service belongs to whoever started it; there is no
-# image; nothing is gained by long waits between attempts; nobody pays by the hour, and jobs wait for one another
+# image; pages of no other site may call, unless the operator names them; nothing is gained by long waits between
+# attempts; nobody pays by the hour, and jobs wait for one another
 PARAMETERS = {
     "AllowCancel": "true",
+    "CorsOrigins": "",
     "MaxIterations": "10000000",
     "MaxPredictedCoreHours": "1000",
     "MaxRunningJobs": "0",
@@ -69,6 +75,10 @@ class ServiceOptions:
         Where artifacts, jobs and logs are kept.
     port : int
         Port of the functions' addresses; 0 for any free one.
+    host : str
+        Where addresses and artifacts are served.
+    token : str or None
+        What every request must carry; needed wherever others than this machine reach ``host``.
     max_parallel_jobs : int
         Tasks that run at the same time.
     compose_url, neurostore_url : str or None
@@ -83,12 +93,18 @@ class ServiceOptions:
 
     data: Path = field(default_factory=default_data_directory)
     port: int = DEFAULT_PORT
+    host: str = LOOPBACK
+    token: str | None = field(default=None, repr=False)
     max_parallel_jobs: int = field(default_factory=default_parallel_jobs)
     compose_url: str | None = None
     neurostore_url: str | None = None
     demo: bool = False
     task_command: Sequence[str] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class TokenMissingError(ValueError):
+    """The service would let in whoever reaches it."""
 
 
 class Service:
@@ -113,6 +129,7 @@ class Service:
         self._archive: Archive | None = None
         self._aws: EmbeddedAws | None = None
         self._functions: dict[str, Function] = {}
+        self._artifacts: ArtifactServer | None = None
         self._gateway: Gateway | None = None
         self._state_machine_arn = ""
 
@@ -134,12 +151,19 @@ class Service:
         ------
         OSError
             The port or the data directory is in use.
+        TokenMissingError
+            Others than this machine would reach the service without a token.
         compose_runner.local.template.TemplateError
             The template asks for something that is not known here.
         compose_runner.local.functions.FunctionError
             A function cannot be imported.
         """
         options = self.options
+        if not is_loopback(options.host) and not options.token:
+            raise TokenMissingError(
+                f"everybody who reaches {options.host} could start jobs: set COMPOSE_RUNNER_TOKEN (or --token) to a "
+                "long random text, and give it to clients"
+            )
         self._archive = Archive(options.data)
         if options.demo:
             self.demo = DemoCompose(uploads=self._archive.directory / "demo-uploads")
@@ -154,8 +178,17 @@ class Service:
         stack.create()
         codes = stack.functions()
         self._keep(stack, codes)
+        bucket = codes["results"].environment[settings.RESULTS_BUCKET]
+        self._artifacts = ArtifactServer(self._aws.client("s3"), bucket, self._aws.keys, options.host)
+        self._artifacts.start()
         self._start_functions(codes)
-        self._gateway = Gateway({name: function.invoke for name, function in self._functions.items()}, options.port)
+        self._gateway = Gateway(
+            {name: function.invoke for name, function in self._functions.items()},
+            options.port,
+            options.host,
+            token=options.token,
+            origins=settings.cors_origins(codes["submit"].environment),
+        )
         self._gateway.start()
         self.urls = self._gateway.urls
 
@@ -173,13 +206,15 @@ class Service:
             self._stop_jobs(self._aws, seconds)
         for function in self._functions.values():
             function.close()
+        if self._artifacts is not None:
+            self._artifacts.close()
         if self._aws is not None:
             self._aws.close(seconds=seconds)
         if self.demo is not None:
             self.demo.close()
         if self._archive is not None:
             self._archive.close()
-        self._gateway = self._aws = self.demo = self._archive = None
+        self._gateway = self._artifacts = self._aws = self.demo = self._archive = None
         self._functions = {}
 
     def hurry(self) -> None:
@@ -215,6 +250,8 @@ class Service:
         assert self._aws is not None
         variables = codes["results"].environment
         self._state_machine_arn = stack.made(stack.only("AWS::StepFunctions::StateMachine")).reference
+        machine = self._aws.client("stepfunctions").describe_state_machine(stateMachineArn=self._state_machine_arn)
+        self._aws.restrict_overrides(override_names(machine["definition"]))
         keeper = Keeper(
             self._archive, variables["RESULTS_BUCKET"], variables.get("RESULTS_PREFIX", ""), self._state_machine_arn
         )
@@ -223,10 +260,12 @@ class Service:
 
     def _start_functions(self, codes: Mapping[str, FunctionCode]) -> None:
         assert self._aws is not None
+        assert self._artifacts is not None
         environment = {
             **process_environment(),
             **self._python_environment(),
             **self._aws.variables,
+            settings.ARTIFACTS_ENDPOINT: self._artifacts.endpoint,
             # there is no X-Ray daemon here
             "POWERTOOLS_TRACE_DISABLED": "true",
         }

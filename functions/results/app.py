@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def handler(request: ResultsRequest, call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()
-    jobs = JobResults(S3Artifacts(settings.results_bucket), settings.results_bucket, settings.results_prefix)
-    return jobs.results(request)
+    artifacts = S3Artifacts(settings.results_bucket, settings.artifacts_endpoint)
+    return JobResults(artifacts, settings.results_bucket, settings.results_prefix).results(request)
 
 
 clients.prepare("s3")
