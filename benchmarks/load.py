@@ -97,8 +97,10 @@ def run_job(measured: Measured, pool: urllib3.PoolManager, urls: dict[str, str],
             measured.problems.append(f"job {number} has the records of {ids}")
 
 
-def start_service(folder: str, parallel_jobs: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    """Start ``compose-runner serve`` with the stub task."""
+def start_service(
+    folder: str, parallel_jobs: int, task_command: str | None = None
+) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """Start ``compose-runner serve`` with a command for its tasks, the small stub task by default."""
     task = os.path.join(folder, "task.py")
     with open(task, "w", encoding="utf-8") as file:
         file.write(TASK)
@@ -111,7 +113,7 @@ def start_service(folder: str, parallel_jobs: int) -> tuple[subprocess.Popen[str
             *("--max-parallel-jobs", str(parallel_jobs)),
         ],
         # -S -E: what is measured is the service, not the start of 200 Pythons
-        env={**os.environ, "COMPOSE_RUNNER_TASK_COMMAND": f"{sys.executable} -S -E {task}"},
+        env={**os.environ, "COMPOSE_RUNNER_TASK_COMMAND": task_command or f"{sys.executable} -S -E {task}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -32,6 +32,7 @@ from compose_runner.local.aws_server import AwsServer
 from compose_runner.local.containers import CANNOT_START, STOP_SECONDS, ContainerRequest, ContainerRunner
 from compose_runner.local.overrides import checked_environment
 from compose_runner.local.signatures import Keys
+from compose_runner.log_events import ARTIFACT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from compose_runner.local.restart import Keeper
 
 REGION = "us-east-1"
+# ended executions that are in memory, with their histories and tasks; an engine without an archive forgets earlier ones
+MEMORY_EXECUTIONS = 32
 ACCOUNT = "123456789012"
 _only_one = threading.Lock()
 
@@ -144,6 +147,10 @@ class EmbeddedAws:
         self._override_names: frozenset[str] | None = None
         self._runner: ContainerRunner | None = None
         self._runs: dict[str, ContainerRun] = {}
+        self._streams: dict[str, tuple[str, str]] = {}
+        # executions in memory and their tasks, the one that ended first at the beginning
+        self._tasks: dict[str, list[tuple[str, str]]] = {}
+        self._ended: deque[str] = deque()
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._streams_lock = threading.Lock()
@@ -347,17 +354,19 @@ class EmbeddedAws:
         found = backend.groups.get(group)
         if found is None:
             raise LookupError(f"the log group {group} does not exist")
-        with self._streams_lock:
-            # a new dictionary: another thread may be walking through the one that is there
-            if stream not in found.streams:
-                found.streams = {**found.streams, stream: LogStream(log_group=found, name=stream)}
 
         def put(line: str) -> None:
             if not line.strip():
                 return
             now = int(time.time() * 1000)
-            backend.put_log_events(group, stream, [{"timestamp": now, "message": line}])
-            self.keep_line(group, now, line)
+            if self._keeper is not None:
+                self._keeper.keep_line(group, now, line)
+            else:
+                with self._streams_lock:
+                    # a new dictionary: another thread may be walking through the one that is there
+                    if stream not in found.streams:
+                        found.streams = {**found.streams, stream: LogStream(log_group=found, name=stream)}
+                backend.put_log_events(group, stream, [{"timestamp": now, "message": line}])
             if self._on_line is not None:
                 self._on_line(group, line)
 
@@ -430,6 +439,15 @@ class EmbeddedAws:
         if run is not None:
             run.finished.wait(seconds)
 
+    def note_task(self, execution_arn: str, cluster_arn: str, task_arn: str) -> None:
+        """Know which task is to be forgotten with an execution."""
+        self._tasks.setdefault(execution_arn, []).append((cluster_arn, task_arn))
+
+    def want_objects(self, bucket: str, name: str | None) -> None:
+        """Read a job's objects from their files, if they are not in memory."""
+        if self._keeper is not None:
+            self._keeper.want_objects(bucket, name)
+
     def keep_object(self, key: Any) -> None:
         """Keep a new object as a file."""
         if self._keeper is not None:
@@ -441,9 +459,44 @@ class EmbeddedAws:
             self._keeper.forget_object(bucket, name)
 
     def keep_execution(self, execution: Any) -> None:
-        """Record that an execution began or ended."""
+        """Record that an execution began or ended, and forget the one that ended long before."""
         if self._keeper is not None:
             self._keeper.keep_execution(execution)
+        if execution.status == "RUNNING":
+            return
+        self._ended.append(execution.exec_arn)
+        while len(self._ended) > MEMORY_EXECUTIONS:
+            self._forget(self._ended.popleft())
+
+    def _forget(self, execution_arn: str) -> None:
+        moto_patches.forget_execution(execution_arn)
+        for cluster_arn, task_arn in self._tasks.pop(execution_arn, ()):
+            moto_patches.forget_task(cluster_arn, task_arn)
+            self._runs.pop(task_arn, None)
+            group, stream = self._streams.pop(task_arn, ("", ""))
+            found = logs_backends[self.account][self.region].groups.get(group)
+            if found is not None:
+                with self._streams_lock:
+                    found.streams = {name: kept for name, kept in found.streams.items() if name != stream}
+        # a job without a task has a stream that its submission made
+        name = execution_arn.rpartition(":")[2]
+        with self._streams_lock:
+            for group in logs_backends[self.account][self.region].groups.values():
+                group.streams = {stream: kept for stream, kept in group.streams.items() if stream != f"refused/{name}"}
+
+    def knows_execution(self, state_machine_arn: str, name: str) -> bool:
+        """Whether an execution of this name ended and is no longer in memory."""
+        return self._keeper is not None and self._keeper.knows_execution(state_machine_arn, name)
+
+    def earlier_execution(self, execution_arn: str) -> Any:
+        """Read an execution that ended and is no longer in memory."""
+        return self._keeper.earlier_execution(execution_arn) if self._keeper is not None else None
+
+    def kept_records(self, group: str, name: str, value: str) -> list[Any] | None:
+        """Read a job's log records from their file."""
+        if self._keeper is None:
+            return None
+        return self._keeper.records(group, value) if name == ARTIFACT_PREFIX else []
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
         """Keep a log record."""
@@ -458,7 +511,7 @@ class EmbeddedAws:
         keeper : Keeper
             Knows the archive, the bucket and the state machine, which must exist.
         """
-        jobs = keeper.restore(self.account, self.region)
+        jobs = keeper.open(self.account, self.region)
         self._keeper = keeper
         return jobs
 
@@ -474,10 +527,13 @@ class EmbeddedAws:
         options = (definition.get("logConfiguration") or {}).get("options", {})
         if not options.get("awslogs-group"):
             return lambda line: None
-        return self.log_stream(
+        group, stream = (
             options["awslogs-group"],
             f"{options.get('awslogs-stream-prefix', 'ecs')}/{definition['name']}/{task.id}",
         )
+        put = self.log_stream(group, stream)
+        self._streams[task.task_arn] = (group, stream)
+        return put
 
 
 def _override_of(task: Any, definition: Mapping[str, Any]) -> dict[str, Any]:

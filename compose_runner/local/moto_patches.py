@@ -6,7 +6,6 @@ away in turn and fails as soon as a newer moto behaves well without it; then the
 
 from __future__ import annotations
 
-import errno
 import json
 import pickle
 import re
@@ -22,15 +21,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 import botocore.session
 from botocore.exceptions import ClientError
+from moto.core.common_models import BaseModel
+from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs import models as ecs_models
+from moto.logs.models import LogGroup
 from moto.logs.responses import LogsResponse
 from moto.logs.utils import EventMessageFilter
 from moto.moto_server import werkzeug_app
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import S3Backend
+from moto.stepfunctions.exceptions import ExecutionAlreadyExists, ExecutionDoesNotExist
+from moto.stepfunctions.models import StateMachine, StepFunctionBackend
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
@@ -58,8 +63,11 @@ from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
-from moto.stepfunctions.parser.utils import camel_to_snake_case
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from moto.stepfunctions.parser.utils import TMP_THREADS, camel_to_snake_case
 from moto.stepfunctions.responses import StepFunctionResponse
+
+from compose_runner.local.archive import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +78,8 @@ MOTO_VERSION = "5.2.5"
 # how long a look at a running task may take, in seconds, and the pause between two looks
 LOOK_SECONDS = 0.5
 PAUSE_SECONDS = 0.02
+# of FilterLogEvents, on one page
+MAX_EVENTS = 10_000
 
 
 class Host(Protocol):
@@ -87,14 +97,29 @@ class Host(Protocol):
     def wait(self, task_arn: str, seconds: float) -> None:
         """Return when the task has stopped, or when the time is over."""
 
+    def want_objects(self, bucket: str, name: str | None) -> None:
+        """Have objects in memory before they are asked for."""
+
     def keep_object(self, key: Any) -> None:
         """Take note of a new object."""
 
     def forget_object(self, bucket: str, name: str) -> None:
         """Take note that an object was deleted."""
 
+    def note_task(self, execution_arn: str, cluster_arn: str, task_arn: str) -> None:
+        """Take note of a task that belongs to an execution."""
+
     def keep_execution(self, execution: Any) -> None:
         """Take note that an execution began or ended."""
+
+    def knows_execution(self, state_machine_arn: str, name: str) -> bool:
+        """Whether an execution of this name ended and is no longer in memory."""
+
+    def earlier_execution(self, execution_arn: str) -> Any:
+        """Execution that ended and is no longer in memory; None if there is none."""
+
+    def kept_records(self, group: str, name: str, value: str) -> list[Any] | None:
+        """Records of a log group in which a field has a value; None if they are in memory."""
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
         """Take note of a log record."""
@@ -229,6 +254,8 @@ _original_from_error = StateTaskServiceCallback._from_error
 
 def _build_sync_resolver(self: Any, env: Any, **arguments: Any) -> Callable[[], Any]:
     submitted = env.stack[-1]["Tasks"][0]
+    execution = env.states.context_object.context_object_data["Execution"]
+    host().note_task(execution["Id"], submitted["ClusterArn"], submitted["TaskArn"])
     look = _original_build_sync_resolver(self, env=env, **arguments)
 
     def resolve() -> Any:
@@ -340,8 +367,33 @@ def _run_task(self: Any, *arguments: Any, **named: Any) -> Any:
         task.containers[0].last_status = "PENDING"
         task.containers[0].exitCode = None
         task.created_at = utcnow()
-        host().launch(task, self.describe_task_definition(task.task_definition_arn))
+    try:
+        for task in tasks:
+            host().launch(task, self.describe_task_definition(task.task_definition_arn))
+    except ServiceException:
+        for task in tasks:
+            forget_task(task.cluster_arn, task.task_arn)
+        raise
     return tasks
+
+
+def forget_task(cluster_arn: str, task_arn: str) -> None:
+    """Drop a task and its network interface from memory.
+
+    Parameters
+    ----------
+    cluster_arn, task_arn : str
+        Which.
+    """
+    _, _, _, region, account, _ = task_arn.split(":", 5)
+    with _run_task_lock:
+        task = (
+            ecs_models.ecs_backends[account][region].tasks.get(cluster_arn.rpartition("/")[2], {}).pop(task_arn, None)
+        )
+        for attachment in task.attachments if task is not None else ():
+            for detail in attachment["details"]:
+                if detail["name"] == "networkInterfaceId":
+                    ec2_backends[account][region].enis.pop(detail["value"], None)
 
 
 def _describe_tasks(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -376,6 +428,10 @@ def _set_status(self: Any, value: str) -> None:
 
 _original_reflect = BaseExecutionWorkerCommunication._reflect_execution_status
 _original_describe_execution = StepFunctionResponse.describe_execution
+_original_find_execution = StepFunctionBackend.describe_execution
+_original_name_idempotency = StateMachine._handle_name_input_idempotency
+# a list of executions must not change while somebody looks for one in it
+executions_lock = threading.RLock()
 
 
 def _reflect_execution_status(self: Any) -> None:
@@ -403,6 +459,42 @@ def _describe_execution(self: Any) -> ActionResult:
     if execution.stop_date is not None:
         answer.result["stopDate"] = execution.stop_date
     return answer
+
+
+def _find_execution(self: Any, execution_arn: str) -> Any:
+    try:
+        with executions_lock:
+            return _original_find_execution(self, execution_arn)
+    except ExecutionDoesNotExist:
+        found = host().earlier_execution(execution_arn)
+        if found is None:
+            raise
+        return found
+
+
+def _name_idempotency(self: Any, name: str, execution_input: str) -> Any:
+    with executions_lock:
+        found = _original_name_idempotency(self, name, execution_input)
+    if found is None and host().knows_execution(self.arn, name):
+        raise ExecutionAlreadyExists(f"Execution Already Exists: '{name}'")
+    return found
+
+
+def forget_execution(execution_arn: str) -> None:
+    """Drop an execution from memory.
+
+    Parameters
+    ----------
+    execution_arn : str
+        Which.
+    """
+    _, _, _, region, account, _, machine, _ = execution_arn.split(":", 7)
+    with executions_lock:
+        for one in stepfunctions_parser_backends[account][region].state_machines:
+            if one.name == machine:
+                for execution in [found for found in one.executions if found.execution_arn == execution_arn]:
+                    one.executions.remove(execution)
+    TMP_THREADS[:] = [thread for thread in TMP_THREADS if thread.is_alive()]
 
 
 @lru_cache(maxsize=16)
@@ -436,25 +528,47 @@ def _set_error(self: Any, error: Any) -> None:
 
 _original_put_object = S3Backend.put_object
 _original_delete_object = S3Backend.delete_object
+_original_get_object = S3Backend.get_object
+_original_list_objects = S3Backend.list_objects
+_original_filter_events = LogGroup.filter_log_events
 _original_filter_matches = EventMessageFilter.matches
 _JSON_EQUALITY = re.compile(r'^\{\s*\$\.(\w+)\s*=\s*"([^"]*)"\s*\}$')
 
 
-class DiskFullError(S3ClientError):  # type: ignore[misc]
-    """The disk that keeps objects is full; S3 itself knows no such error."""
+def put_object_in_memory(backend: Any, bucket: str, name: str, content: bytes) -> Any:
+    """Put an object of which nobody is told."""
+    return _original_put_object(backend, bucket, name, content)
 
-    code = "DiskFull"
+
+class NoRoomError(S3ClientError):  # type: ignore[misc]
+    """An object cannot be kept: a client error, so that nobody tries at once again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("DiskFull", reason)
 
 
-def _put_object(self: Any, *arguments: Any, **named: Any) -> Any:
-    key = _original_put_object(self, *arguments, **named)
+def _put_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
+    host().want_objects(bucket_name, key_name)
+    key = _original_put_object(self, bucket_name, key_name, *arguments, **named)
     try:
         host().keep_object(key)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFullError(f"The disk that keeps the service's data is full: {error.strerror}") from error
+    except StorageError as error:
+        raise NoRoomError(str(error)) from None
     return key
+
+
+def _get_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
+    host().want_objects(bucket_name, key_name)
+    return _original_get_object(self, bucket_name, key_name, *arguments, **named)
+
+
+def _list_objects(self: Any, bucket: Any, prefix: str | None, *arguments: Any, **named: Any) -> Any:
+    host().want_objects(bucket.name, prefix)
+    return _original_list_objects(self, bucket, prefix, *arguments, **named)
+
+
+def _new_instance(cls: Any, *_: Any, **__: Any) -> Any:
+    return object.__new__(cls)
 
 
 def _delete_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
@@ -477,6 +591,50 @@ def _put_log_events(self: Any) -> Any:
 def _json_equality(pattern: str) -> tuple[str, str] | None:
     found = _JSON_EQUALITY.match(pattern.strip())
     return (found[1], found[2]) if found else None
+
+
+def _filter_events(
+    self: Any,
+    log_group_name: str,
+    log_stream_names: Any,
+    start_time: int | None,
+    end_time: int | None,
+    limit: int | None,
+    next_token: str | None,
+    filter_pattern: str,
+    interleaved: bool,
+) -> Any:
+    equality = _json_equality(filter_pattern or "")
+    records = host().kept_records(log_group_name, *equality) if equality is not None else None
+    if records is None:
+        return _original_filter_events(
+            self,
+            log_group_name,
+            log_stream_names,
+            start_time,
+            end_time,
+            limit,
+            next_token,
+            filter_pattern,
+            interleaved,
+        )
+    # a token is the number of records that are behind the reader: they only ever grow at their end
+    begin = int(next_token) if next_token and next_token.isdecimal() else 0 if not next_token else len(records)
+    page: list[dict[str, Any]] = []
+    for number, record in enumerate(records[begin:], begin):
+        if len(page) == (limit or MAX_EVENTS):
+            return page, str(number), []
+        if (start_time or 0) <= record.timestamp <= (end_time or record.timestamp):
+            page.append(
+                {
+                    "eventId": str(number),
+                    "ingestionTime": record.timestamp,
+                    "logStreamName": "kept",
+                    "message": record.message,
+                    "timestamp": record.timestamp,
+                }
+            )
+    return page, None, []
 
 
 def _filter_matches(self: Any, message: str) -> bool:
@@ -671,6 +829,34 @@ PATCHES = (
         "keeps its own tasks'.",
         LogsResponse,
         {"put_log_events": _put_log_events},
+        "objects when they are wanted",
+        "Every object is in memory for ever; the host has them there while they are asked for.",
+        S3Backend,
+        {"get_object": _get_object, "list_objects": _list_objects},
+    ),
+    Patch(
+        "earlier executions, described",
+        "Every execution is in memory for ever; the host reads those that ended long ago from their files.",
+        StepFunctionBackend,
+        {"describe_execution": _find_execution},
+    ),
+    Patch(
+        "earlier executions, by name",
+        "Only the name of an execution that is in memory counts as taken.",
+        StateMachine,
+        {"_handle_name_input_idempotency": _name_idempotency},
+    ),
+    Patch(
+        "records as files",
+        "Every log record is in memory for ever, and a look at one goes through all of them.",
+        LogGroup,
+        {"filter_log_events": _filter_events},
+    ),
+    Patch(
+        "no list of everything",
+        "Everything that was ever made stays in a list for a page of moto's own, whatever becomes of it.",
+        BaseModel,
+        {"__new__": staticmethod(_new_instance)},
     ),
     Patch(
         "JSON filter patterns",

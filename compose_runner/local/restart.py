@@ -1,30 +1,40 @@
-"""Between moto's memory and the archive: what is kept while the service runs, and what a restarted one is told."""
+"""Between moto's memory and the archive: what is kept as files, and what moto is told when somebody asks for it.
+
+Running jobs and the :data:`MEMORY_JOBS` that were asked for last are in moto's memory; every other job is read from its
+files again when a request names it, whether it ended a moment ago or before the service was started. So memory does not
+grow with the number of jobs.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
+import threading
+from collections import OrderedDict
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from compose_runner.local.archive import FileBuffer, content_type_of
+from compose_runner.local import moto_patches
+from compose_runner.local.archive import FileBuffer, StorageError, content_type_of
+from compose_runner.local.archive_records import RUNNING
 from compose_runner.log_events import ARTIFACT_PREFIX
+from compose_runner.storage_keys import is_artifact_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from compose_runner.local.archive import Archive
+    from compose_runner.local.archive_records import LogLine
 
-log = logging.getLogger("compose_runner.serve")
-
-_RESTORED_STREAM = "kept"
+# ended jobs whose objects are in memory
+MEMORY_JOBS = 32
+# folders beside the jobs' own, in which each job has a file or a folder of its name
+_BESIDE = (".progress", ".checkpoints")
 
 
 class Keeper:
@@ -43,11 +53,26 @@ class Keeper:
     def __init__(self, archive: Archive, bucket: str, results_prefix: str, state_machine_arn: str) -> None:
         self.archive = archive
         self.bucket = bucket
-        self.results_prefix = results_prefix
+        self.results_prefix = results_prefix.strip("/")
         self.state_machine_arn = state_machine_arn
-        self._told: set[int | None] = set()
+        self._account = self._region = ""
+        self._lock = threading.RLock()
+        self._running: set[str] = set()
+        self._in_memory: OrderedDict[str, None] = OrderedDict()
 
-    # -- keeping -------------------------------------------------------------------------------------------------
+    def open(self, account: str, region: str) -> int:
+        """Look at what the archive holds; returns the number of jobs.
+
+        Parameters
+        ----------
+        account, region : str
+            Where bucket and state machine were made.
+        """
+        self._account, self._region = account, region
+        self.archive.check()
+        return self.archive.fail_running_jobs()
+
+    # -- objects -------------------------------------------------------------------------------------------------
 
     def keep_object(self, key: Any) -> None:
         """Move an object's content from memory into its file.
@@ -56,133 +81,189 @@ class Keeper:
         ----------
         key : moto.s3.models.FakeKey
             The newest version; earlier ones are dropped.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written; the object is then as it was before.
         """
-        path = self.archive.file_of(key.name, self.results_prefix) if key.bucket_name == self.bucket else None
+        path = self._file_of(key.bucket_name, key.name)
         if path is None:
             return
-        content = key.value
+        keys = self._keys()
+        try:
+            buffer = self.archive.keep_object(path, key.value)
+        except StorageError:
+            dict.pop(keys, key.name, None)
+            key.dispose()
+            if path.is_file():
+                self._remember(key.name, path)
+            raise
         tag = key.etag.strip('"')
-        buffer = FileBuffer(path)
-        buffer.write(content)
         key._value_buffer.close()
         key._value_buffer, key._etag, key.multipart = buffer, tag, None
-        self._keys(key.account_id, key.region_name).setlist(key.name, [key])
+        keys.setlist(key.name, [key])
 
     def forget_object(self, bucket: str, name: str) -> None:
-        """Remove an object's file."""
-        path = self.archive.file_of(name, self.results_prefix) if bucket == self.bucket else None
-        if path is None:
+        """Remove an object's file, and the mark that a bucket with versions leaves in its place."""
+        path = self._file_of(bucket, name)
+        if path is not None:
+            self.archive.forget_object(path)
+            dict.pop(self._keys(), name, None)
+
+    def want_objects(self, bucket: str, name: str | None) -> None:
+        """Have a job's objects in memory before they are listed, read or replaced.
+
+        Parameters
+        ----------
+        bucket : str
+            Theirs.
+        name : str or None
+            Key of one of them, or what their keys begin with; all jobs' objects without a job's name.
+        """
+        if bucket != self.bucket:
             return
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # it holds other objects
-            while path.parent != self.archive.artifacts:
-                path = path.parent
-                path.rmdir()
+        job = self._job_of(name or "")
+        if job is not None:
+            self._want(job)
+        elif not self._is_outside(name or ""):
+            for below, _ in self.archive.files():
+                self._want(self._job_of(f"{self.results_prefix}/{below}".lstrip("/")) or below)
+
+    def _file_of(self, bucket: str, name: str) -> Path | None:
+        return self.archive.file_of(name, self.results_prefix) if bucket == self.bucket else None
+
+    def _is_outside(self, name: str) -> bool:
+        prefix = f"{self.results_prefix}/" if self.results_prefix else ""
+        return not (name.startswith(prefix) or prefix.startswith(name))
+
+    def _job_of(self, name: str) -> str | None:
+        prefix = f"{self.results_prefix}/" if self.results_prefix else ""
+        if not name.startswith(prefix):
+            return None
+        parts = name.removeprefix(prefix).split("/")
+        if parts[0] in _BESIDE:
+            job = parts[1].removesuffix(".json") if len(parts) > 1 else ""
+        else:  # the name alone could be the beginning of several
+            job = parts[0] if len(parts) > 1 else ""
+        return job if is_artifact_prefix(job) else None
+
+    def _want(self, job: str) -> None:
+        with self._lock:
+            if job not in self._in_memory:
+                for place in (job, *(f"{folder}/{job}{end}" for folder in _BESIDE for end in ("", ".json"))):
+                    for below, path in self.archive.files(place):
+                        name = f"{self.results_prefix}/{below}" if self.results_prefix else below
+                        if name not in self._keys():
+                            self._remember(name, path)
+            self._in_memory[job] = None
+            self._in_memory.move_to_end(job)
+            self._drop_objects()
+
+    def _drop_objects(self) -> None:
+        ended = [job for job in self._in_memory if job not in self._running]
+        for job in ended[: max(0, len(ended) - MEMORY_JOBS)]:
+            del self._in_memory[job]
+            for name in list(dict.keys(self._keys())):
+                if self._job_of(name) == job:
+                    dict.pop(self._keys(), name, None)
+
+    def _remember(self, name: str, path: Path) -> None:
+        backend = s3_backends[self._account]["aws"]
+        key = moto_patches.put_object_in_memory(backend, self.bucket, name, b"")
+        key._value_buffer.close()
+        key._value_buffer, key._etag = FileBuffer(path, self.archive), None
+        status = path.lstat()
+        key.contentsize = status.st_size
+        key.last_modified = datetime.fromtimestamp(status.st_mtime, UTC).replace(tzinfo=None)
+        key.set_metadata({"Content-Type": content_type_of(path)})
+        self._keys().setlist(name, [key])
+
+    def _keys(self) -> Any:
+        return s3_backends[self._account]["aws"].get_bucket(self.bucket).keys
+
+    # -- executions ----------------------------------------------------------------------------------------------
 
     def keep_execution(self, execution: Any) -> None:
         """Record how an execution is."""
         if execution.state_machine_arn != self.state_machine_arn:
             return
-        output = execution.output
-        self._record(
-            self.archive.record_job,
-            {
+        # a record of a job that runs must not be written over the one of its end
+        with self._lock:
+            output = execution.output
+            record = {
                 "name": execution.name,
                 "status": execution.status,
                 "startDate": execution.start_date.isoformat(),
                 "stopDate": execution.stop_date.isoformat() if execution.stop_date else None,
                 "input": execution.execution_input,
-                "output": output if output is None or isinstance(output, str) else json.dumps(output),
+                "output": None if output is None else json.dumps(output),
                 "error": execution.error,
                 "cause": execution.cause,
-            },
+            }
+            if execution.status == RUNNING:
+                self._running.add(execution.name)
+            else:
+                self._running.discard(execution.name)
+                self._drop_uploads(execution.name)
+                self._want(execution.name)
+            # without its record a job goes on, but a restarted service will not know it
+            with suppress(StorageError):
+                self.archive.record_job(record)
+
+    def _drop_uploads(self, job: str) -> None:
+        """Forget the parts of uploads that a task which was killed did not complete."""
+        parts = s3_backends[self._account]["aws"].get_bucket(self.bucket).multiparts
+        for identity, upload in list(parts.items()):
+            if self._job_of(upload.key_name) == job:
+                parts.pop(identity, None)
+
+    def knows_execution(self, state_machine_arn: str, name: str) -> bool:
+        """Whether a job of this name ran before."""
+        return state_machine_arn == self.state_machine_arn and self.archive.knows(name)
+
+    def earlier_execution(self, execution_arn: str) -> Any:
+        """Read an execution that is not in memory any more; None if there is none."""
+        executions = self.state_machine_arn.replace(":stateMachine:", ":execution:", 1)
+        if not execution_arn.startswith(f"{executions}:"):
+            return None
+        record = self.archive.job(execution_arn.removeprefix(f"{executions}:"))
+        if record is None or record.status == RUNNING:
+            return None
+        machine = stepfunctions_parser_backends[self._account][self._region].describe_state_machine(
+            self.state_machine_arn
         )
+        execution = Execution(
+            name=record.name,
+            sm_type=machine.sm_type,
+            role_arn=machine.roleArn,
+            exec_arn=execution_arn,
+            account_id=self._account,
+            region_name=self._region,
+            state_machine=machine,
+            start_date=record.startDate,
+            cloud_watch_logging_session=None,
+            activity_store={},
+            input_data=record.input,
+        )
+        execution.exec_status = ExecutionStatus(record.status)
+        execution.stop_date, execution.error, execution.cause = record.stopDate, record.error, record.cause
+        execution.output = json.loads(record.output) if record.output is not None else None
+        return execution
+
+    # -- log records ---------------------------------------------------------------------------------------------
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
-        """Keep a log record that names its job."""
+        """Keep a log record that names its job; nobody can ask for others."""
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(record, dict) and isinstance(record.get(ARTIFACT_PREFIX), str):
-            self._record(self.archive.record_line, record[ARTIFACT_PREFIX], group, timestamp, line)
+            self.archive.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
 
-    def _record(self, record: Callable[..., None], *fields: Any) -> None:
-        """Record what the running service knows anyway; a disk that takes no more is told once, and stops nothing."""
-        try:
-            record(*fields)
-        except OSError as error:
-            if error.errno not in self._told:
-                self._told.add(error.errno)
-                log.error("Jobs and logs cannot be kept for the next start: %s", error)
-
-    # -- telling -------------------------------------------------------------------------------------------------
-
-    def restore(self, account: str, region: str) -> int:
-        """Tell a new moto what the archive holds; returns the number of jobs.
-
-        Parameters
-        ----------
-        account, region : str
-            Where bucket and state machine were made.
-        """
-        self._restore_objects(account, region)
-        self._restore_log_records(account, region)
-        return self._restore_executions(account, region)
-
-    def _keys(self, account: str, region: str) -> Any:
-        return s3_backends[account]["aws"].get_bucket(self.bucket).keys
-
-    def _restore_objects(self, account: str, region: str) -> None:
-        backend = s3_backends[account]["aws"]
-        prefix = self.results_prefix.strip("/")
-        for below, path in self.archive.files():
-            if path.name.endswith(".part"):  # the service was killed while it wrote
-                path.unlink(missing_ok=True)
-                continue
-            key = backend.put_object(self.bucket, f"{prefix}/{below}" if prefix else below, b"")
-            key._value_buffer.close()
-            key._value_buffer, key._etag = FileBuffer(path), None
-            status = path.stat()
-            key.contentsize = status.st_size
-            key.last_modified = datetime.fromtimestamp(status.st_mtime, UTC).replace(tzinfo=None)
-            key.set_metadata({"Content-Type": content_type_of(path)})
-
-    def _restore_log_records(self, account: str, region: str) -> None:
-        backend = logs_backends[account][region]
-        for job, record in self.archive.lines():
-            group = backend.groups.get(record.get("group"))
-            if group is None:
-                continue
-            stream = f"{_RESTORED_STREAM}/{job}"
-            if stream not in group.streams:
-                group.create_log_stream(stream)
-            group.put_log_events(stream, [{"timestamp": record["timestamp"], "message": record["message"]}])
-
-    def _restore_executions(self, account: str, region: str) -> int:
-        backend = stepfunctions_parser_backends[account][region]
-        machine = backend.describe_state_machine(self.state_machine_arn)
-        records = self.archive.jobs()
-        for record in records:
-            execution = Execution(
-                name=record["name"],
-                sm_type=machine.sm_type,
-                role_arn=machine.roleArn,
-                exec_arn=f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{record['name']}",
-                account_id=account,
-                region_name=region,
-                state_machine=machine,
-                start_date=datetime.fromisoformat(record["startDate"]),
-                cloud_watch_logging_session=None,
-                activity_store={},
-                input_data=record["input"],
-            )
-            execution.exec_status = ExecutionStatus(record["status"])
-            execution.stop_date = datetime.fromisoformat(record["stopDate"]) if record.get("stopDate") else None
-            execution.output, execution.error, execution.cause = (
-                record.get("output"),
-                record.get("error"),
-                record.get("cause"),
-            )
-            machine.executions.append(execution)
-        return len(records)
+    def records(self, group: str, job: str) -> list[LogLine]:
+        """A job's records in a log group, in the order in which they came."""
+        if not is_artifact_prefix(job):
+            return []
+        return [record for record in self.archive.lines(job) if record.group == group]

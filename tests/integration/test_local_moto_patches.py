@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
+import werkzeug.test
 from botocore.exceptions import ClientError
+from moto.ecs import models as ecs_models
+from moto.moto_server import werkzeug_app
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 
 from compose_runner.local import moto_patches
+from compose_runner.local.archive import StorageError
 from compose_runner.local.engine import EmbeddedAws, TaskFault
 from tests.integration.local_machines import TASK_COMMAND, machine, run_task
 
@@ -307,10 +311,13 @@ def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
 
 
 class Keeper:
-    """Counts what it is told."""
+    """Counts what it is told, and knows of one execution and one record."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
+
+    def want_objects(self, bucket: str, name: str | None) -> None:
+        self.told.append(f"wanted {name}")
 
     def keep_object(self, key: Any) -> None:
         self.told.append(f"object {key.name}")
@@ -323,6 +330,15 @@ class Keeper:
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
         self.told.append(f"line {line} of {group} at {timestamp}")
+
+    def knows_execution(self, state_machine_arn: str, name: str) -> bool:
+        return name == "earlier"
+
+    def earlier_execution(self, execution_arn: str) -> Any:
+        self.told.append("asked for an execution")
+
+    def records(self, group: str, job: str) -> list[Any]:
+        return [SimpleNamespace(timestamp=1000 + number, message=f"{job} {number}") for number in range(3)]
 
 
 @pytest.fixture
@@ -337,11 +353,79 @@ def test_nobody_is_told_of_objects(bench: Bench, keeper: Keeper) -> None:
     s3.create_bucket(Bucket="a-bucket")
     s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
     s3.delete_object(Bucket="a-bucket", Key="key")
-    assert keeper.told == ["object key", "deleted key"]
+    assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
     with moto_patches.without("objects as files"):
         s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
         s3.delete_object(Bucket="a-bucket", Key="key")
-    assert len(keeper.told) == 2
+    assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
+
+
+def test_nobody_is_told_which_objects_are_wanted(bench: Bench, keeper: Keeper) -> None:
+    s3 = bench.aws.client("s3")
+    s3.create_bucket(Bucket="b-bucket")
+    s3.put_object(Bucket="b-bucket", Key="job/file", Body=b"")
+    keeper.told.clear()
+    s3.get_object(Bucket="b-bucket", Key="job/file")
+    s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
+    assert set(keeper.told) == {"wanted job/file", "wanted job/"}
+    keeper.told.clear()
+    with moto_patches.without("objects when they are wanted"):
+        s3.get_object(Bucket="b-bucket", Key="job/file")
+        s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
+    assert keeper.told == []
+
+
+def test_an_execution_that_left_memory_is_unknown(bench: Bench, keeper: Keeper) -> None:
+    states = bench.aws.client("stepfunctions")
+    definition = machine(Done={"Type": "Succeed"})
+    arn = states.create_state_machine(name="left", definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
+    started = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="now")["executionArn"]
+    bench.aws.wait_for(started)
+    keeper.told.clear()
+    for _ in range(2):
+        with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
+            states.describe_execution(executionArn=started.replace(":now", ":earlier"))
+        with moto_patches.without("earlier executions, described"), pytest.raises(ClientError):
+            states.describe_execution(executionArn=started.replace(":now", ":earlier"))
+    assert keeper.told == ["asked for an execution"] * 2
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
+    with moto_patches.without("earlier executions, by name"):
+        again = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
+    bench.aws.wait_for(again["executionArn"])
+
+
+def test_records_are_only_in_memory(bench: Bench, keeper: Keeper) -> None:
+    logs = bench.aws.client("logs")
+    wanted = {"logGroupName": "/task", "filterPattern": '{ $.artifact_prefix = "job" }'}
+    first = logs.filter_log_events(**wanted, limit=2)
+    second = logs.filter_log_events(**wanted, limit=2, nextToken=first["nextToken"])
+    assert [event["message"] for answer in (first, second) for event in answer["events"]] == ["job 0", "job 1", "job 2"]
+    assert "nextToken" not in second
+    assert logs.filter_log_events(**wanted, startTime=1001, endTime=1001)["events"][0]["message"] == "job 1"
+    assert logs.filter_log_events(**wanted, nextToken="nonsense")["events"] == []
+    with moto_patches.without("records as files"):
+        assert logs.filter_log_events(**wanted)["events"] == []
+
+
+def test_everything_stays_in_a_list(bench: Bench) -> None:
+    known = len(ecs_models.Task.instances_tracked)
+    bench.launch()
+    bench.end_tasks()
+    assert len(ecs_models.Task.instances_tracked) == known
+    with moto_patches.without("no list of everything"):
+        bench.launch()
+    bench.end_tasks()
+    assert len(ecs_models.Task.instances_tracked) == known + 1
+
+
+def test_pages_of_every_site_may_read_answers(bench: Bench) -> None:
+    assert bench.aws.endpoint
+    client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
+    assert "Access-Control-Allow-Origin" not in client.get("/", headers={"Origin": "https://a.example"}).headers
+    with moto_patches.without("no CORS"):
+        client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
+        assert "Access-Control-Allow-Origin" in client.get("/", headers={"Origin": "https://a.example"}).headers
 
 
 def test_nobody_is_told_of_executions_that_begin(bench: Bench, keeper: Keeper) -> None:
@@ -373,12 +457,12 @@ def test_an_object_that_the_disk_has_no_room_for_is_an_untold_failure(
     bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(key: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise StorageError("the disk of /data is full")
 
     monkeypatch.setattr(keeper, "keep_object", full)
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="full-bucket")
-    with pytest.raises(ClientError, match="disk that keeps the service's data is full") as refused:
+    with pytest.raises(ClientError, match="the disk of /data is full") as refused:
         s3.put_object(Bucket="full-bucket", Key="key", Body=b"")
     assert refused.value.response["Error"]["Code"] == "DiskFull"
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500  # nobody repeats it
@@ -409,4 +493,9 @@ TESTED = {
     test_nobody_is_told_of_objects: ["objects as files"],
     test_nobody_is_told_of_log_records: ["log records as lines"],
     test_nobody_is_told_of_executions_that_begin: ["beginnings of executions"],
+    test_nobody_is_told_which_objects_are_wanted: ["objects when they are wanted"],
+    test_an_execution_that_left_memory_is_unknown: ["earlier executions, described", "earlier executions, by name"],
+    test_records_are_only_in_memory: ["records as files"],
+    test_everything_stays_in_a_list: ["no list of everything"],
+    test_pages_of_every_site_may_read_answers: ["no CORS"],
 }
