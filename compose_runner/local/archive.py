@@ -260,11 +260,9 @@ class Archive:
     def fail_running_jobs(self) -> int:
         """Fail the jobs that ran when an earlier service ended, with the reason; returns the number of all jobs."""
         number = 0
-        for path in sorted(self._jobs.glob("*.json")):
+        for path in self._entries(self._jobs, ".json"):
             record = self.job(path.stem)
             if record is None:
-                if not is_artifact_prefix(path.stem):
-                    self._warn(path, "its name is not a job's")
                 continue
             number += 1
             if record.status == RUNNING:
@@ -329,13 +327,21 @@ class Archive:
         for _ in self.files():
             pass
         oldest = datetime.now(UTC).timestamp() - LOG_DAYS * 86_400
-        for path in sorted(self._logs.glob("*.jsonl")):
+        for path in self._entries(self._logs, ".jsonl"):
             with self._skipping():
-                if not is_artifact_prefix(path.stem):
-                    raise OddFileError(path, "its name is not a job's")
                 if path.lstat().st_mtime >= oldest:
                     for _ in self.lines(path.stem):
                         pass
+
+    def _entries(self, folder: Path, suffix: str) -> Iterator[Path]:
+        """Files of a folder that are named after a job."""
+        for path in sorted(folder.iterdir()):
+            if path.suffix == suffix and is_artifact_prefix(path.stem):
+                yield path
+            elif path.name.startswith(".") and path.name.endswith(UNFINISHED) and path.is_file():
+                path.unlink(missing_ok=True)
+            else:
+                self._warn(path, "its name is not that of a job's file")
 
     # -- what goes wrong -----------------------------------------------------------------------------------------
 

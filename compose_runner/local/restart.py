@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeKey, s3_backends
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
@@ -94,8 +94,7 @@ class Keeper:
         try:
             buffer = self.archive.keep_object(path, key.value)
         except StorageError:
-            dict.pop(keys, key.name, None)
-            key.dispose()
+            self._drop(key.name)
             if path.is_file():
                 self._remember(key.name, path)
             raise
@@ -109,7 +108,7 @@ class Keeper:
         path = self._file_of(bucket, name)
         if path is not None:
             self.archive.forget_object(path)
-            dict.pop(self._keys(), name, None)
+            self._drop(name)
 
     def want_objects(self, bucket: str, name: str | None) -> None:
         """Have a job's objects in memory before they are listed, read or replaced.
@@ -119,23 +118,14 @@ class Keeper:
         bucket : str
             Theirs.
         name : str or None
-            Key of one of them, or what their keys begin with; all jobs' objects without a job's name.
+            Key of one of them, or what their keys begin with; a list that is of no single job has those in memory.
         """
-        if bucket != self.bucket:
-            return
-        job = self._job_of(name or "")
+        job = self._job_of(name or "") if bucket == self.bucket else None
         if job is not None:
             self._want(job)
-        elif not self._is_outside(name or ""):
-            for below, _ in self.archive.files():
-                self._want(self._job_of(f"{self.results_prefix}/{below}".lstrip("/")) or below)
 
     def _file_of(self, bucket: str, name: str) -> Path | None:
         return self.archive.file_of(name, self.results_prefix) if bucket == self.bucket else None
-
-    def _is_outside(self, name: str) -> bool:
-        prefix = f"{self.results_prefix}/" if self.results_prefix else ""
-        return not (name.startswith(prefix) or prefix.startswith(name))
 
     def _job_of(self, name: str) -> str | None:
         prefix = f"{self.results_prefix}/" if self.results_prefix else ""
@@ -166,7 +156,12 @@ class Keeper:
             del self._in_memory[job]
             for name in list(dict.keys(self._keys())):
                 if self._job_of(name) == job:
-                    dict.pop(self._keys(), name, None)
+                    self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        for version in dict.pop(self._keys(), name, ()):
+            if isinstance(version, FakeKey):  # and not the mark of one that was deleted
+                version.dispose()
 
     def _remember(self, name: str, path: Path) -> None:
         backend = s3_backends[self._account]["aws"]

@@ -134,7 +134,7 @@ def damaged_records() -> Iterator[tuple[str, bytes]]:
     yield "surrogate", good.replace(b"SUCCEEDED", b"\\ud800")
 
 
-@pytest.mark.parametrize(("what", "content"), damaged_records(), ids=[what for what, _ in damaged_records()])
+@pytest.mark.parametrize(("what", "content"), list(damaged_records()), ids=[what for what, _ in damaged_records()])
 def test_a_record_that_is_none_is_skipped_and_named(
     tmp_path: Path, warnings: Callable[[], str], what: str, content: bytes
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_line_that_is_no_record_is_skipped_and_its_file_named(
 ) -> None:
     filled(tmp_path)
     log = tmp_path / "logs" / "broken.jsonl"
-    log.write_bytes(content + json.dumps({**LINE, "message": "after it"}).encode() + b"\n")
+    log.write_bytes(content + b"\n" + json.dumps({**LINE, "message": "after it"}).encode() + b"\n")
     found = everything(tmp_path)
     assert is_whole(found)
     assert [line.message for line in found["lines"]["broken"]] == ["after it"]
@@ -237,7 +237,11 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
         assert kind in ("directory", "unreadable name") or "is now" in warnings()
     else:
         assert is_whole(found)
-        assert (kind == "directory" and place.startswith("artifacts")) or warnings()
+        assert (
+            (kind, place) == ("unreadable name", ".lock")
+            or (kind == "directory" and "artifacts" in place)
+            or warnings()
+        )
     # jobs go on, and nothing outside is written to
     archive = Archive(data)
     for name in ("new", "broken"):
