@@ -6,10 +6,12 @@ import errno
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,8 @@ def serve(
     embedded. Addresses and artifacts are served on 127.0.0.1, or where --host says; all else is for the service's own
     processes. Pages of other sites can neither start a job nor read one.
     """
+    # it is for this process alone, and would be in the environment of every other that it starts
+    os.environ.pop(TOKEN_VARIABLE, None)
     if token is not None and not (token.strip() and token.isascii() and token.isprintable()):
         raise click.BadParameter("it must be printable ASCII characters", param_hint="--token")
     logging.basicConfig(
@@ -103,6 +107,8 @@ def serve(
     )
     if verbose:
         logging.getLogger("compose_runner").setLevel(logging.DEBUG)
+    # moto's word for every error of which it has no model
+    warnings.filterwarnings("ignore", "Exception.* does not match an error shape", UserWarning)
     # the start makes objects that live as long as the service: collecting them again and again costs a tenth of it
     gc.disable()
     try:
@@ -160,7 +166,7 @@ def run(service: Service, options: ServiceOptions) -> int:
 
 def _words_of(error: Exception, options: ServiceOptions) -> str:
     """What a person can do about it."""
-    if isinstance(error, FileExistsError) or not isinstance(error, OSError):
+    if not isinstance(error, OSError) or (isinstance(error, FileExistsError) and error.filename is None):
         return str(error)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return f"{options.host} is no address of this machine; choose another with --host"

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
+from botocore.exceptions import ClientError
+
 from compose_runner.local.engine import EmbeddedAws, TaskFault, process_environment
 from tests.integration.local_machines import TASK_COMMAND, machine, run_task
 
@@ -160,6 +162,39 @@ def test_a_task_without_its_log_group_does_not_start(aws: EmbeddedAws, made: dic
     finally:
         logs.create_log_group(logGroupName="/task")
     assert "ResourceInitializationError" in json.loads(ended["cause"])["StoppedReason"]
+
+
+def test_a_launch_that_overrides_what_the_state_machine_does_not_leaves_nothing(
+    aws: EmbeddedAws, made: dict[str, str], tmp_path: Path
+) -> None:
+    ecs = aws.client("ecs")
+    before = ecs.list_tasks(cluster=made["cluster"])["taskArns"]
+    mark = tmp_path / "mark"
+    browser = f"/bin/sh -c 'touch {mark}' #%s"
+    overrides: tuple[dict[str, object], ...] = (
+        {"environment": [{"name": "PYTHONWARNINGS", "value": "all:0:antigravity.x:0:0"}]},
+        {"environment": [{"name": "BROWSER", "value": browser}]},
+        {"environment": [{"name": "OTHER", "value": "x"}]},
+        {"command": ["-c", f"open({str(mark)!r}, 'w')"]},
+    )
+    aws.restrict_overrides({"WHAT", "ARTIFACT_PREFIX"})
+    try:
+        for override in overrides:
+            with pytest.raises(ClientError, match="InvalidParameterException"):
+                ecs.run_task(
+                    cluster=made["cluster"],
+                    taskDefinition=made["task"],
+                    launchType="FARGATE",
+                    networkConfiguration={
+                        "awsvpcConfiguration": {"subnets": [made["subnet"]], "securityGroups": [made["security_group"]]}
+                    },
+                    overrides={"containerOverrides": [{"name": "task", **override}]},
+                )
+        assert aws.execute(machine(Run=run_task(made)), name="restricted")["status"] == "SUCCEEDED"
+    finally:
+        aws._override_names = None
+    assert not mark.exists()
+    assert len(ecs.list_tasks(cluster=made["cluster"])["taskArns"]) <= len(before) + 1
 
 
 def test_two_engines_in_one_process_are_refused(aws: EmbeddedAws) -> None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
 
+from compose_runner.client import Client
+from compose_runner.client_answers import RequestRefusedError
 from compose_runner.local.functions import Function, FunctionCode, FunctionError
 from compose_runner.local.gateway import Gateway, function_url_event, http_answer
 
@@ -123,3 +126,124 @@ def test_an_error_of_a_function_is_an_answer_of_502_without_its_words() -> None:
         assert set(json.loads(urllib3.request("GET", gateway.endpoint).data)) == {"fails", "works"}
     finally:
         gateway.close()
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    running = Gateway({"submit": lambda event: {"started": True}, "status": lambda event: {"body": event.get("body")}})
+    running.start()
+    yield running
+    running.close()
+
+
+def send(gateway: Gateway, request: bytes) -> tuple[int, dict[str, str], Any]:
+    """Send bytes, all of them before anything is read, and read to the end of the connection."""
+    port = int(gateway.endpoint.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request.replace(b"HOST", f"127.0.0.1:{port}".encode()))
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(first.split()[1]), headers, json.loads(body) if body else None
+
+
+LONG = b"a" * 70_000
+REFUSED = {
+    "no such method": (b"PROPFIND /status HTTP/1.1\r\nHost: HOST\r\n\r\n", 405),
+    "TRACE": (b"TRACE /status HTTP/1.1\r\nHost: HOST\r\n\r\n", 405),
+    "CONNECT": (b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: HOST\r\n\r\n", 405),
+    "GET that starts a job": (b"GET /submit?meta_analysis_id=x HTTP/1.1\r\nHost: HOST\r\n\r\n", 405),
+    "chunks": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n2b\r\n"
+        b"GET /nothere HTTP/1.1\r\nHost: HOST\r\nX: 12\r\n0\r\n\r\n",
+        411,
+    ),
+    "ten megabytes": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 10485760\r\n\r\n" + b" " * 10_485_760,
+        413,
+    ),
+    "long address": (b"GET /status?job_id=" + LONG + b" HTTP/1.1\r\nHost: HOST\r\n\r\n", 414),
+    "many headers": (
+        b"GET /status HTTP/1.1\r\nHost: HOST\r\n" + b"".join(b"X%d: y\r\n" % number for number in range(300)) + b"\r\n",
+        431,
+    ),
+    "long header": (b"GET /status HTTP/1.1\r\nHost: HOST\r\nX: " + LONG + b"\r\n\r\n", 431),
+    "two lengths": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 2\r\nContent-Length: 30\r\n\r\n{}",
+        400,
+    ),
+    "negative length": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: -5\r\n\r\n", 400),
+    "length with a line": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1_0\r\n\r\n{}        ", 400),
+    "short body": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 50\r\n\r\n{}", 400),
+    "whole address": (b"GET http://evil.example/status HTTP/1.1\r\nHost: HOST\r\n\r\n", 400),
+    "no HTTP": (b"hello there you\r\n\r\n", 400),
+    "HTTP of the future": (b"GET / HTTP/9.9\r\nHost: HOST\r\n\r\n", 505),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 403),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n", 403),
+    "foreign host": (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+    "foreign origin": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: https://evil.example\r\n\r\n", 403),
+    "other port's origin": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://127.0.0.1:1\r\n\r\n", 403),
+    "two origins": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://HOST\r\nOrigin: http://x\r\n\r\n", 403),
+    "cross-site": (b"GET / HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403),
+    "unknown site": (b"GET / HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: anything\r\n\r\n", 403),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), list(REFUSED.values()), ids=list(REFUSED))
+def test_a_refusal_is_json_that_arrives_and_ends_the_connection(
+    gateway: Gateway, request_bytes: bytes, status: int
+) -> None:
+    got, headers, document = send(gateway, request_bytes)
+    assert (got, headers["content-type"], headers["connection"]) == (status, "application/json", "close")
+    assert document["status"] == "FAILED"
+    assert document["error"]
+    assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"",
+        b"Origin: http://HOST\r\nSec-Fetch-Site: same-origin\r\n",
+        b"Sec-Fetch-Site: none\r\n",
+        b"Referer: http://HOST/status\r\n",
+    ],
+)
+def test_clients_and_the_services_own_pages_are_served(gateway: Gateway, headers: bytes) -> None:
+    request = b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 2\r\nConnection: close\r\n" + headers
+    assert send(gateway, request + b"\r\n{}")[::2] == (200, {"body": "{}"})
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_both_names_of_this_machine_are_known(gateway: Gateway, name: str) -> None:
+    port = gateway.endpoint.rpartition(":")[2]
+    answer = urllib3.request("GET", gateway.endpoint, headers={"Host": f"{name}:{port}"})
+    assert json.loads(answer.data)["submit"] == f"http://{name}:{port}/submit"
+
+
+def test_a_client_sends_the_token_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, str]] = []
+
+    def results(event: Any) -> Any:
+        seen.append(event["headers"])
+        return {"artifacts": []}
+
+    running = Gateway({"results": results}, token="right")
+    running.start()
+    try:
+        with pytest.raises(RequestRefusedError, match="token"):
+            Client.configured(running.endpoint).results("x")
+        with pytest.raises(RequestRefusedError, match="token"):
+            Client.configured(running.endpoint, token="wrong").results("x")
+        assert Client.configured(running.endpoint, token="right").results("x") == []
+        monkeypatch.setenv("COMPOSE_RUNNER_TOKEN", "right")
+        client = Client.configured(running.endpoint)
+        assert client.results("x") == []
+        assert "right" not in repr(client.service)
+        assert all("authorization" not in headers for headers in seen)
+    finally:
+        running.close()
