@@ -77,6 +77,8 @@ class Archive:
         self.artifacts = self.directory / "artifacts"
         self._jobs = self.directory / "jobs"
         self._logs = self.directory / "logs"
+        # what the demo's Compose was sent
+        self.uploads = self.directory / "demo-uploads"
         self._lock = threading.Lock()
         self._warned: set[tuple[Path, str]] = set()
         self._has_space = True
@@ -107,14 +109,15 @@ class Archive:
 
     def _make_private(self) -> None:
         """Make what is missing, and private what is there: the directory itself, and what this service keeps in it."""
-        for folder in (self.artifacts, self._jobs, self._logs):
+        folders = (self.artifacts, self._jobs, self._logs, self.uploads)
+        for folder in folders:
             if not self._is(folder, stat.S_ISDIR):
                 self._move_aside(folder)
             make_directory(folder, self.directory)
         try:
             self.directory.chmod(0o700)
             os.fchmod(self._owner, 0o600)
-            for folder in (self.artifacts, self._jobs, self._logs):
+            for folder in folders:
                 tighten(folder)
         except OSError as error:
             log.warning("%s: others may be able to read it (%s)", error.filename or self.directory, error.strerror)

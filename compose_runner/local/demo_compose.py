@@ -7,6 +7,7 @@ network.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import threading
@@ -16,9 +17,12 @@ from urllib.parse import urlsplit
 
 from compose_runner import demo
 from compose_runner.local.http_server import LOOPBACK, JsonHandler, Server, Visitors
+from compose_runner.local.private_files import OddFileError, make_directory, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger("compose_runner.serve")
 
 _NAME = "21 studies of pain: ALE with Monte Carlo correction"
 # bytes of one result: some maps of the whole brain
@@ -121,7 +125,12 @@ class DemoCompose:
         return self._take_files(path.rpartition("/")[2], body)
 
     def _make_result(self, body: bytes) -> tuple[HTTPStatus, Any]:
-        document = json.loads(body)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            return HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": "the body must be a JSON object"}
         with self._lock:
             result_id = f"demoResult{len(self.results) + 1}"
             self.results[result_id] = {"meta_analysis_id": document.get("meta_analysis_id"), "files": []}
@@ -133,9 +142,12 @@ class DemoCompose:
         names = sorted({name.decode(errors="replace") for name in _FILENAME.findall(body)})
         self.results[result_id]["files"] = names
         if self._uploads is not None:
-            self._uploads.mkdir(parents=True, exist_ok=True)
-            record = json.dumps(self.results[result_id], indent=1)
-            (self._uploads / f"{result_id}.json").write_text(record, encoding="utf-8")
+            path = self._uploads / f"{result_id}.json"
+            try:
+                make_directory(self._uploads, self._uploads.parent)
+                write_whole(path, json.dumps(self.results[result_id], indent=1).encode())
+            except (OSError, OddFileError) as error:
+                log.warning("%s is not kept: %s", path, error)
         return HTTPStatus.OK, {"id": result_id}
 
 

@@ -166,7 +166,7 @@ class Service:
             )
         self._archive = Archive(options.data)
         if options.demo:
-            self.demo = DemoCompose(uploads=self._archive.directory / "demo-uploads")
+            self.demo = DemoCompose(uploads=self._archive.uploads)
             self.demo.start()
         self._aws = EmbeddedAws(
             self._task_command(),

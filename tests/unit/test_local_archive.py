@@ -187,6 +187,7 @@ PLACES = (
     "jobs",
     "logs",
     "artifacts",
+    "demo-uploads",
     ".lock",
 )
 
@@ -232,7 +233,7 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
     filled(data)
     put(kind, data / place, outside)
     found = everything(data)
-    if place in ("jobs", "logs", "artifacts"):  # gone, with what was in them, but not in the way
+    if place in ("jobs", "logs", "artifacts", "demo-uploads"):  # gone, with what was in them, but not in the way
         assert all(SECRET.encode() not in content for content in found["objects"].values())
         assert kind in ("directory", "unreadable name") or "is now" in warnings()
     else:
