@@ -14,6 +14,7 @@ from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.ending import ending_well
 from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS, environment_named
 from compose_runner.errors import AnalysisError, UploadKeyError
+from compose_runner.escaping import visible
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
 from compose_runner.storage_keys import METADATA_FILENAME
 
@@ -247,7 +248,7 @@ def compose_run(meta_analysis_id: str | None, **options: Any) -> None:
             url, _ = run(meta_analysis_id, report=not no_report, progress=account.listening(listener), **options)
         if url is None and has_person() and (Path(options["result_dir"]).expanduser() / PUBLISH_RECORD).exists():
             click.echo(f"Not published. To publish it: {_publish_command(options['result_dir'])}", err=True)
-        click.echo(url or click.format_filename(options["result_dir"]))
+        click.echo(visible(url) if url else click.format_filename(options["result_dir"]))
 
     ending_well(action, account)
 
@@ -293,7 +294,7 @@ def publish(result_dir: str, nsc_key: str | None, environment: str | None, yes: 
             raise AnalysisError(f"Not published. The result is still in {result_dir}.")
         with watching(log_format) as listener:
             url = publish_again(result_dir, nsc_key=nsc_key, environment=environment, progress=Progress(listener))
-        click.echo(url)
+        click.echo(visible(url))
 
     ending_well(action, _PublishAccount(result_dir))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import urllib3
 
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
+from compose_runner.escaping import refuse_file_name, same_file_names
 from compose_runner.storage_keys import METADATA_FILENAME
 from compose_runner.web import MAY_PASS, pool, reason_of, retries
 
@@ -46,7 +48,8 @@ def download(
     Raises
     ------
     DownloadError
-        Nothing to fetch, a name that leads out of the directory, or a file of a wrong size or checksum.
+        Nothing to fetch, a name that leads out of the directory or is none on every system, two names of one file, or
+        a file of a wrong size or checksum.
     ServiceUnavailableError
         An address does not answer.
     """
@@ -55,6 +58,8 @@ def download(
     folder = Path(directory).expanduser()
     tell = on_bytes or (lambda _: None)
     targets = {artifact.path: _target(folder, artifact.path) for artifact in artifacts}
+    if same := same_file_names(artifact.path for artifact in artifacts):
+        raise DownloadError(f"the files {same[0]!r} and {same[1]!r} would be one file on some systems")
     by_path = {artifact.path: artifact for artifact in artifacts}
     checksums: dict[str, str] = {}
     metadata = by_path.pop(METADATA_FILENAME, None)
@@ -76,10 +81,13 @@ def download(
 
 
 def _target(folder: Path, path: str) -> Path:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path or ":" in parts[0]:
-        raise DownloadError(f"the file name {path!r} leads out of the directory")
-    return folder.joinpath(*parts)
+    if reason := refuse_file_name(path):
+        raise DownloadError(f"the file name {path[:200]!r} {reason}")
+    target = folder / path
+    # a symbolic link may stand where one of its directories should be
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise DownloadError(f"the file name {path!r} leads out of the directory, through a symbolic link")
+    return target
 
 
 def _checksums(metadata: Path) -> dict[str, str]:
@@ -101,7 +109,8 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
         tell(artifact.size)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
+    # no name that was there before, nor one of another file: names of artifacts do not begin with a dot
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         answer = pool().request(
             "GET",
@@ -116,12 +125,16 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
                 _refuse(artifact, answer.status)
             digest = hashlib.sha256()
             size = 0
-            with part.open("wb") as file:
+            with part.open("xb") as file:
                 for piece in answer.stream(_PIECE, decode_content=False):
                     file.write(piece)
                     digest.update(piece)
                     size += len(piece)
                     tell(len(piece))
+                    if size > artifact.size:
+                        raise DownloadError(
+                            f"{artifact.path} has more than the {artifact.size} bytes that it should have"
+                        )
         finally:
             answer.release_conn()
         if size != artifact.size:

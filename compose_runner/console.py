@@ -11,11 +11,12 @@ import sys
 import time
 import warnings
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from compose_runner import log_events
+from compose_runner.escaping import json_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +59,25 @@ STAGE_NAMES = {
 def json_formatter() -> logging.Formatter:
     """One JSON object a record, the same shape in the shell, the functions and the task."""
     formatter: logging.Formatter = LambdaPowertoolsFormatter(
-        log_record_order=["level", "message", "timestamp"], utc=True, location=None, service="compose-runner"
+        log_record_order=["level", "message", "timestamp"],
+        utc=True,
+        location=None,
+        service="compose-runner",
+        json_serializer=_serialized,
     )
     return formatter
+
+
+def _serialized(record: dict[str, Any]) -> str:
+    return json_text(record, default=str)
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Makes control characters of a record visible; rich indents the further lines of one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the message, and what was raised, as text that a terminal only shows."""
+        return visible(super().format(record), lines=True)
 
 
 @contextlib.contextmanager
@@ -82,6 +99,7 @@ def records_on(stream: TextIO, log_format: LogFormat, console: Console | None = 
         from rich.logging import RichHandler
 
         handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
+        handler.setFormatter(_VisibleFormatter())
     else:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(json_formatter())

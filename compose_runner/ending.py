@@ -21,6 +21,7 @@ from compose_runner.errors import (
     ComposeRunnerError,
     TerminationRequested,
 )
+from compose_runner.escaping import visible
 from compose_runner.signals import STOPPING, SignalWatch, end_process
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _fail(error: BaseException, account: Account | None) -> None:
 
 def complain(text: str) -> None:
     """Write one line to standard error."""
-    click.secho(f"compose-runner: {_one_line(text)}", fg="red", err=True)
+    click.secho(f"compose-runner: {visible(' '.join(text.split()))}", fg="red", err=True)
 
 
 class _Stopping:
@@ -153,8 +154,3 @@ class _Stopping:
         timer = threading.Timer(GRACE_SECONDS, self.end, (number,))
         timer.daemon = True
         timer.start()
-
-
-def _one_line(text: str) -> str:
-    """A text without line breaks and without what a terminal would take for a command."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text).split())

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 import pickle
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nimare.nimads import Studyset
 
 from compose_runner.analysis import engine
-from compose_runner.analysis.coverage import describe_coverage, refuse_empty_result, refuse_without_maps
+from compose_runner.analysis.coverage import (
+    COVERAGE_FILENAME,
+    describe_coverage,
+    refuse_empty_result,
+    refuse_without_maps,
+)
 from compose_runner.analysis.fast.foci import foci_at_once
 from compose_runner.analysis.fast.maps import saving_maps
 from compose_runner.analysis.fast.tables import cluster_tables_by_box
 from compose_runner.analysis.images import stage_images
+from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.provenance import count_studies
 from compose_runner.analysis.reference import load_reference
 from compose_runner.analysis.result_directory import IMAGES
@@ -22,14 +29,17 @@ from compose_runner.analysis.run import describe_diagnostics, run_meta_analysis
 from compose_runner.analysis.sample_sizes import with_sample_sizes
 from compose_runner.analysis.selection import select
 from compose_runner.analysis.specification import build
+from compose_runner.analysis.table_files import write_table
 from compose_runner.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from nimare.results import MetaResult
 
     from compose_runner.analysis.bundle import Bundle
+    from compose_runner.analysis.coverage import Coverage
     from compose_runner.analysis.images import StagedImages
     from compose_runner.analysis.preparation import JobOptions
     from compose_runner.analysis.result_directory import ResultDirectory
@@ -119,6 +129,7 @@ def compute(
     directory: ResultDirectory,
     progress: Progress,
     session: Mapping[str, Any],
+    problems: Problems | None = None,
 ) -> MetaResult:
     """Fit, correct and describe.
 
@@ -136,7 +147,10 @@ def compute(
         Told about stages and Monte Carlo iterations.
     session : mapping
         Arguments of :func:`compose_runner.analysis.engine.session`.
+    problems : Problems, optional
+        Told of the diagnostics and tables that failed.
     """
+    problems = problems or Problems()
     estimator, corrector = build(
         specification,
         n_cores=options.n_cores,
@@ -152,7 +166,9 @@ def compute(
             cluster_tables_by_box(),
             foci_at_once(),
         ):
-            return run_meta_analysis(first, second, estimator, corrector, n_cores=options.n_cores, progress=progress)
+            return run_meta_analysis(
+                first, second, estimator, corrector, n_cores=options.n_cores, progress=progress, problems=problems
+            )
 
     if studies.staged is None:
         return fitted()
@@ -160,15 +176,18 @@ def compute(
         result = fitted()
     except ValueError as error:
         coverage = describe_coverage(first, estimator, studies.staged)
-        with directory.writing() as folder:
-            coverage.write(folder)
+        _write_coverage(coverage, directory, problems)
         raise ImageError(f"{error} {coverage.summary()}") from error
     coverage = describe_coverage(first, result.estimator, studies.staged)
-    with directory.writing() as folder:
-        coverage.write(folder)
+    _write_coverage(coverage, directory, problems)
     log.info(coverage.summary())
     refuse_empty_result(result, coverage)
     return result
+
+
+def _write_coverage(coverage: Coverage, directory: ResultDirectory, problems: Problems) -> None:
+    with problems.costing(f"table {COVERAGE_FILENAME}"), directory.writing() as folder:
+        coverage.write(folder)
 
 
 def describe(result: MetaResult) -> dict[str, Any]:
@@ -176,28 +195,58 @@ def describe(result: MetaResult) -> dict[str, Any]:
     return {"diagnostics": describe_diagnostics(result)}
 
 
-def write(result: MetaResult, directory: ResultDirectory, metadata: dict[str, Any], options: JobOptions) -> None:
+def write(
+    result: MetaResult,
+    directory: ResultDirectory,
+    metadata: dict[str, Any],
+    options: JobOptions,
+    problems: Problems | None = None,
+) -> None:
     """Write every artifact of a result, under NiMARE's own names.
+
+    Maps, tables and texts are in the result directory before anything is drawn. A map that cannot be written is an error
+    of the run; anything else that cannot be made costs itself only.
 
     Parameters
     ----------
     result : nimare.results.MetaResult
         What was computed.
     directory : ResultDirectory
-        Where the files appear, all at once.
+        Where the files appear, all at once; then the report and its figures, all at once.
     metadata : dict
-        What is known of the run, for the report.
+        What is known of the run, for the report. Its ``problems`` are what could not be made.
     options : JobOptions
         Whether figures are wanted.
+    problems : Problems, optional
+        What could not be made so far; told what else cannot be.
     """
-    with directory.writing() as folder:
-        with saving_maps(result, folder, n_cores=options.n_cores):
-            result.save_tables(str(folder))
-            (folder / "boilerplate.txt").write_text(result.description_, encoding="utf-8")
-            (folder / "references.bib").write_text(result.bibtex_, encoding="utf-8")
-            with (folder / RESULT_FILENAME).open("wb") as file:
-                pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
-        if options.report:
+    problems = problems or Problems()
+    metadata["problems"] = problems.listed
+    with directory.writing() as folder, saving_maps(result, folder, n_cores=options.n_cores):
+        for name, table in result.tables.items():
+            if table is not None:
+                with _file_of(folder, f"{name}.tsv", problems) as path:
+                    write_table(table, path)
+        with _file_of(folder, "boilerplate.txt", problems) as path:
+            path.write_text(result.description_, encoding="utf-8")
+        with _file_of(folder, "references.bib", problems) as path:
+            path.write_text(result.bibtex_, encoding="utf-8")
+        with _file_of(folder, RESULT_FILENAME, problems) as path, path.open("wb") as file:
+            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+    if options.report:
+        with problems.costing("report"), directory.writing() as folder:
             from compose_runner.analysis.report import write_report
 
-            write_report(result, folder, metadata, options.n_cores)
+            write_report(result, folder, metadata, options.n_cores, problems)
+
+
+@contextmanager
+def _file_of(folder: Path, name: str, problems: Problems) -> Iterator[Path]:
+    """Name a file that is there as a whole when the block ends, or not at all."""
+    path = folder / name
+    with problems.costing(f"file {name}"):
+        try:
+            yield path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise

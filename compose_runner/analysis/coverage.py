@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.result_directory import write_whole
 from compose_runner.errors import EmptyResultError, ImageError
+from compose_runner.escaping import table_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +121,7 @@ class Coverage:
     def write(self, result_dir: Path) -> Path:
         """Write ``ibma_coverage.tsv``, one row for each analysis, and give its path."""
         rows = (_COLUMNS, *(analysis.cells() for analysis in self.analyses))
-        lines = ("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
+        lines = ("\t".join(table_cell(" ".join(cell.split())) for cell in row) for row in rows)
         path = Path(result_dir) / COVERAGE_FILENAME
         write_whole(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         return path

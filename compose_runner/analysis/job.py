@@ -16,6 +16,7 @@ from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.bundle import Bundle, save_bundle
 from compose_runner.analysis.monte_carlo import MonteCarlo
 from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
+from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.provenance import machine, versions
 from compose_runner.analysis.publish import page_of, prepare_publish, publish
 from compose_runner.analysis.result_directory import ResultDirectory
@@ -153,8 +154,11 @@ def run_job(
         progress.start(Stage.SELECT)
         studies = compute.select_studies(inputs, specification, place, directory, progress)
         permutations = permutations_of(wishes, inputs, specification, studies.counts, options, directory, progress)
+        problems = Problems()
         with explaining(specification):
-            result = compute.compute(studies, specification, options, directory, progress, permutations.session())
+            result = compute.compute(
+                studies, specification, options, directory, progress, permutations.session(), problems
+            )
         progress.start(Stage.WRITE)
         metadata = {
             **_about(inputs, specification, options, place),
@@ -163,7 +167,7 @@ def run_job(
             "started": started.isoformat(),
             **compute.describe(result),
         }
-        compute.write(result, directory, metadata, options)
+        compute.write(result, directory, metadata, options, problems)
         _finish(metadata, directory, progress)
         permutations.finish()
 

@@ -1,21 +1,21 @@
 """The report: one HTML file with every figure in it, which opens from a disk or from S3 without a network.
 
-NiMARE draws the figures (:mod:`nimare.reports`); its own page loads scripts from content networks, refers to figures by
-relative addresses (which presigned URLs do not carry) and shows one corrected map only. So its figures are taken and
-put into a page of our own, for every map that was described.
+NiMARE draws the figures (:mod:`compose_runner.analysis.figures`); its own page loads scripts from content networks,
+refers to figures by relative addresses (which presigned URLs do not carry) and shows one corrected map only. So its
+figures are taken and put into a page of our own, for every map that was described.
+
+Names, ids and parameters come from documents that anybody may have written. The template escapes all of them; what is a
+document of its own stands in a sandboxed frame; and the page's content security policy lets nothing run but the scripts
+that the page was made with, and nothing be fetched.
 """
 
 from __future__ import annotations
 
 import base64
-import copy
+import hashlib
 import json
-import logging
 import re
 import tempfile
-import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -23,62 +23,31 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
-from nimare.reports import base as nimare_report
 
 from compose_runner.analysis.drawing import draw_all
+from compose_runner.analysis.figures import Drawing, Figure, Section, map_section, parameter_section, study_sections
+from compose_runner.analysis.problems import Problems
+from compose_runner.escaping import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from nimare.results import MetaResult
 
-log = logging.getLogger(__name__)
-
 REPORT_FILENAME = "report.html"
+FIGURES = "figures"
 _SHARED_FROM = 100_000  # characters from which a script that stands in several figures is kept once
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_ANY_SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 
 
-@dataclass
-class Figure:
-    """One figure of the page: a picture, a table, or an interactive document in a frame of its own."""
-
-    title: str
-    kind: str
-    content: str | Markup
-    caption: str = ""
-    folded: bool = False
-
-
-@dataclass
-class Section:
-    """A headed group of figures."""
-
-    title: str
-    anchor: str
-    figures: list[Figure] = field(default_factory=list)
-
-
-# file stem -> (title, folded away at first), in the order of the page
-_STUDY_FIGURES = {
-    "summary": ("Studies", False),
-    "figure-static": ("Peak coordinates", False),
-    "figure-interactive": ("Explore the peaks", True),
-    "figure-legend": ("Colours of the studies", True),
-    "figure-dof": ("Degrees of freedom", False),
-    "figure-relcov": ("Coverage", False),
-    "figure-truevoxels": ("Valid voxels", True),
-    "figure-ridgeplot": ("Distribution of values", False),
-    "figure-summarystats": ("Summary statistics", True),
-    "figure-similarity": ("Similarity of the input maps", False),
-    "figure-mask": ("Mask", True),
-}
-_HEATMAP = (
-    "One row for each experiment, one column for each cluster: how much the experiment contributes to the cluster."
-)
-
-
-def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any], n_cores: int = 1) -> Path:
+def write_report(
+    result: MetaResult,
+    directory: Path,
+    metadata: Mapping[str, Any],
+    n_cores: int = 1,
+    problems: Problems | None = None,
+) -> Path:
     """Draw all figures of a result and write the report.
 
     Parameters
@@ -91,135 +60,76 @@ def write_report(result: MetaResult, directory: Path, metadata: Mapping[str, Any
         The body of ``metadata.json``, as far as it is known: name, seed, versions, counts.
     n_cores : int
         How many figures are drawn at the same time.
+    problems : Problems, optional
+        What could not be made so far, which the report lists; told of the figures that cannot be drawn.
 
     Returns
     -------
     pathlib.Path
         The page.
     """
+    problems = problems or Problems()
+    sections = _sections(result, problems)
     with tempfile.TemporaryDirectory(prefix="report-") as drawn:
-        sections = _sections(_drawable(result), Path(drawn), directory / "figures", n_cores)
-    page = _page(sections, result, metadata)
+        _draw(sections, Path(drawn), directory / FIGURES, n_cores, problems)
+    page = _page(sections, result, metadata, problems)
     path = directory / REPORT_FILENAME
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="replace")
     return path
 
 
-class _NoCorrector:
-    """Stands where NiMARE's report wants a corrector when the specification asked for none."""
-
-    _correction_method = "method"
-
-    def __init__(self) -> None:
-        self.parameters: dict[str, Any] = {}
-
-    def get_params(self) -> dict[str, Any]:
-        return {"method": "no correction for multiple comparisons"}
-
-
-def _drawable(result: MetaResult) -> MetaResult:
-    """A shallow copy that NiMARE's report can draw whatever the specification was."""
-    drawable = copy.copy(result)
-    if drawable.corrector is None:
-        drawable.corrector = _NoCorrector()
-    return drawable
+def _sections(result: MetaResult, problems: Problems) -> list[Section]:
+    sections: list[Section] = []
+    for number, diagnostic in enumerate(result.diagnostics):
+        with problems.costing(f"part of the report about {diagnostic.target_image}"):
+            sections.append(map_section(result, diagnostic, number))
+    with problems.costing("part of the report about the studies"):
+        sections += study_sections(result)
+    with problems.costing("part of the report about the parameters"):
+        sections.append(parameter_section(result))
+    return sections
 
 
-@contextmanager
-def _drawing_quietly() -> Iterator[None]:
-    """Figures are files: no display, no window left open when drawing fails, no warnings about axes and colours."""
-    import matplotlib as mpl
-    import matplotlib.pyplot as plt
-
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        plt.close("all")
-        plt.switch_backend(backend)
-
-
-def _sections(result: MetaResult, drawn: Path, pictures: Path, n_cores: int) -> list[Section]:
-    diagnostics, result.diagnostics = list(result.diagnostics), []
-    folders = [drawn / f"map-{number}" for number in range(len(diagnostics))]
-    draw_map = nimare_report._gen_figures
-    drawings: list[Callable[[], object]] = []
-    for diagnostic, folder in zip(diagnostics, folders, strict=True):
-        folder.mkdir()
-        name = type(diagnostic).__name__
-        drawings.append(partial(draw_map, result, diagnostic.target_image, name, diagnostic.target_threshold, folder))
-    # without diagnostics, NiMARE's report is about the studies and the parameters
-    drawings.append(partial(nimare_report.Report, result, drawn))
-    with _drawing_quietly():
-        draw_all(drawings, n_cores)
-    maps = [
-        _map_section(diagnostic, folder, pictures, number)
-        for number, (diagnostic, folder) in enumerate(zip(diagnostics, folders, strict=True))
-    ]
-    studies = [section for group in (1, 2) if (section := _study_section(drawn / "figures", pictures, group)).figures]
-    if len(studies) == 1:
-        studies[0].title = "Studies"
-    return [*maps, *studies, _parameter_section(drawn / "figures")]
+def _draw(sections: list[Section], drawn: Path, pictures: Path, n_cores: int, problems: Problems) -> None:
+    """Put figures into the place of the drawings of all sections."""
+    drawings = [figure for section in sections for figure in section.figures if isinstance(figure, Drawing)]
+    failed = draw_all([partial(drawing, drawn) for drawing in drawings], n_cores)
+    figures: dict[int, list[Figure]] = {}
+    for number, drawing in enumerate(drawings):
+        title = drawing.files[0].title
+        reason = failed.get(number)
+        found: list[Figure] = []
+        if reason is None:
+            try:
+                found = [_figure(drawn / file.name, file.title, file.caption, file.folded) for file in drawing.files]
+                _keep_pictures(drawing, drawn, pictures)
+            except OSError as error:
+                reason = error.strerror or str(error)
+        if reason is not None:
+            found = [Figure(title, "problem", f"could not be drawn: {reason}")]
+            problems.add(f"figure '{title}' ({drawing.files[0].name})", reason)
+        figures[id(drawing)] = found
+    for section in sections:
+        section.figures = [
+            figure for one in section.figures for figure in (figures[id(one)] if isinstance(one, Drawing) else [one])
+        ]
 
 
-def _map_section(diagnostic: Any, folder: Path, pictures: Path, number: int) -> Section:
-    target = diagnostic.target_image
-    section = Section(title=f"Result: {target}", anchor=f"map-{number}")
-    threshold = f"z above {diagnostic.target_threshold}" if diagnostic.target_threshold else "z above 0"
-    size = f", clusters of more than {diagnostic.cluster_threshold} voxels" if diagnostic.cluster_threshold else ""
-    wanted: list[tuple[str, str, str]] = [
-        ("corrector_figure-non.html", "Map", ""),
-        ("corrector_figure-static.png", "Map", f"{threshold}{size}"),
-        ("corrector_figure-interactive.html", "Explore the map", "Click in the slices to move."),
-        ("diagnostics_tab-clust_table.html", "Clusters and their peaks", "Coordinates in MNI space, in mm."),
-        ("diagnostics_tail-positive_figure.png", "Clusters, positive tail", ""),
-        ("diagnostics_tail-negative_figure.png", "Clusters, negative tail", ""),
-    ]
-    wanted += [
-        (path.name, "Contributions of the experiments", _HEATMAP) for path in sorted(folder.glob("diagnostics_diag-*"))
-    ]
-    for name, title, caption in wanted:
-        if (path := folder / name).is_file():
-            section.figures.append(_figure(path, title, caption, pictures, prefix=f"map-{number}_"))
-    return section
+def _keep_pictures(drawing: Drawing, drawn: Path, pictures: Path) -> None:
+    pictures.mkdir(parents=True, exist_ok=True)
+    for file in drawing.files:
+        if file.name.endswith(".png"):
+            (pictures / file.name).write_bytes((drawn / file.name).read_bytes())
 
 
-def _study_section(folder: Path, pictures: Path, group: int) -> Section:
-    section = Section(title=f"Studies of group {group}", anchor=f"studies-{group}")
-    for stem, (title, folded) in _STUDY_FIGURES.items():
-        for path in sorted(folder.glob(f"preliminary_dset-{group}_{stem}.*")):
-            figure = _figure(path, title, "", pictures, prefix="")
-            figure.folded = folded
-            section.figures.append(figure)
-    return section
-
-
-def _parameter_section(folder: Path) -> Section:
-    section = Section(title="Parameters", anchor="parameters")
-    for name, title in (("estimator_summary.html", "Estimator"), ("corrector_summary.html", "Corrector")):
-        if (path := folder / name).is_file():
-            section.figures.append(Figure(title, "html", Markup(path.read_text(encoding="utf-8"))))
-    return section
-
-
-def _figure(path: Path, title: str, caption: str, pictures: Path, prefix: str) -> Figure:
+def _figure(path: Path, title: str, caption: str, folded: bool) -> Figure:
     if path.suffix == ".png":
-        content = path.read_bytes()
-        pictures.mkdir(parents=True, exist_ok=True)
-        (pictures / f"{prefix}{path.name}").write_bytes(content)
-        return Figure(title, "picture", base64.b64encode(content).decode(), caption)
-    text = path.read_text(encoding="utf-8")
-    if "<script" in text:
-        return Figure(title, "frame", text, caption)
-    return Figure(title, "html", Markup(text), caption)
+        return Figure(title, "picture", base64.b64encode(path.read_bytes()).decode(), caption, folded)
+    return Figure(title, "frame", path.read_text(encoding="utf-8"), caption, folded)
 
 
-def _share_scripts(sections: list[Section]) -> dict[str, str]:
+def _share_scripts(frames: list[Figure]) -> dict[str, str]:
     """Take scripts that several frames hold (plotly is 5 MB) out of them; the page puts them back."""
-    frames = [figure for section in sections for figure in section.figures if figure.kind == "frame"]
     uses: dict[str, int] = {}
     for frame in frames:
         for script in _SCRIPT.findall(str(frame.content)):
@@ -234,18 +144,63 @@ def _share_scripts(sections: list[Section]) -> dict[str, str]:
     return {name: script for script, name in shared.items()}
 
 
-def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, Any]) -> str:
-    shared = _share_scripts(sections)
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (files("compose_runner.analysis") / "report.html.jinja").read_text(encoding="utf-8")
+def _frames(sections: list[Section]) -> list[Figure]:
+    return [
+        figure
+        for section in sections
+        for figure in section.figures
+        if isinstance(figure, Figure) and figure.kind == "frame"
+    ]
+
+
+def _policy(scripts: set[str]) -> str:
+    """Make the page's content security policy, which its frames inherit.
+
+    The page's script and those of the figures run because of their checksums. Three-dimensional figures compile their
+    loops (``unsafe-eval``), which needs a script that already runs. There is no source from which anything is fetched.
+    """
+    digests = (hashlib.sha256(script.replace("\r\n", "\n").encode()).digest() for script in scripts)
+    hashes = sorted(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(hashes)} 'unsafe-eval'",
+            "style-src 'unsafe-inline'",
+            "img-src data: blob:",
+            "font-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
     )
+
+
+def _shown(value: Any) -> Any:
+    """What the template shows of a value: control characters of a text are visible, line breaks stay."""
+    return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, Any], problems: Problems) -> str:
+    folder = files("compose_runner.analysis")
+    script = (folder / "report.js").read_text(encoding="utf-8")
+    frames = _frames(sections)
+    policy = _policy({script, *(found for frame in frames for found in _ANY_SCRIPT.findall(frame.content))})
+    shared = _share_scripts(frames)
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown).from_string(
+        (folder / "report.html.jinja").read_text(encoding="utf-8")
+    )
+    address = str(metadata.get("result_url") or "")
     return template.render(
         title=metadata.get("name") or metadata.get("meta_analysis_id") or "Meta-analysis",
+        address=address,
+        linked=address.startswith(("https://", "http://")),
         facts=_facts(metadata),
         record=_record(metadata),
         sections=sections,
-        shared={name: Markup(script) for name, script in shared.items()},
+        shared={name: Markup(text) for name, text in shared.items()},
+        script=Markup(script),
+        policy=policy,
         metadata=metadata,
+        problems=problems.listed,
         description=result.description_,
         references=result.bibtex_,
         maps=[name for name, values in result.maps.items() if values is not None],

@@ -1,8 +1,8 @@
 """Fit, correct and diagnose: NiMARE's workflow for one group, two groups or images, stage by stage.
 
 The steps are those of :class:`nimare.workflows.CBMAWorkflow` and its siblings; what is added is that each stage can be
-seen, and that a specification without a corrector gets no correction (the workflows would silently run a Monte Carlo
-one of thousands of iterations).
+seen, that a diagnostic which fails costs its own tables only, and that a specification without a corrector gets no
+correction (the workflows would silently run a Monte Carlo one of thousands of iterations).
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from nimare.correct import FDRCorrector
-from nimare.diagnostics import FocusCounter, Jackknife
+from nimare.diagnostics import Diagnostics, FocusCounter, Jackknife
 from nimare.meta.cbma.base import PairwiseCBMAEstimator
 from nimare.meta.ibma import IBMAEstimator
 from nimare.transforms import ImageTransformer
 from nimare.workflows import CBMAWorkflow, IBMAWorkflow, PairwiseCBMAWorkflow
 
+from compose_runner.analysis.problems import Problems
 from compose_runner.progress import Progress, Stage
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run_meta_analysis(
     *,
     n_cores: int = 1,
     progress: Progress | None = None,
+    problems: Problems | None = None,
 ) -> MetaResult:
     """Run one meta-analysis.
 
@@ -56,6 +58,8 @@ def run_meta_analysis(
         Cores for the diagnostics; estimator and corrector have their own.
     progress : Progress, optional
         Told when each stage begins.
+    problems : Problems, optional
+        Told which diagnostics failed.
 
     Returns
     -------
@@ -64,6 +68,8 @@ def run_meta_analysis(
     """
     progress = progress or Progress()
     workflow = _workflow(estimator, corrector or FDRCorrector(), n_cores, len(first.ids))
+    problems = problems or Problems()
+    workflow.diagnostics = [_Described(diagnostic, problems) for diagnostic in workflow.diagnostics]
     groups = (first,) if second is None else (first, second)
     progress.start(Stage.FIT)
     if corrector is None:
@@ -101,6 +107,80 @@ def _announce_correction(workflow: Workflow, progress: Progress) -> None:
         return corrected
 
     corrector.transform = transform
+
+
+class _Described:
+    """A diagnostic in a workflow whose failure leaves the maps, and the table of clusters if that can be made.
+
+    Parameters
+    ----------
+    diagnostic : nimare.diagnostics.Diagnostics
+        What describes a map; it is what the result keeps.
+    problems : Problems
+        Told of a failure.
+    """
+
+    def __init__(self, diagnostic: Diagnostics, problems: Problems) -> None:
+        self.diagnostic = diagnostic
+        self._problems = problems
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Described:
+        return _Described(copy.deepcopy(self.diagnostic, memo), self._problems)
+
+    def set_params(self, **parameters: Any) -> _Described:
+        self.diagnostic.set_params(**parameters)
+        return self
+
+    def transform(self, result: MetaResult) -> MetaResult:
+        name, target = type(self.diagnostic).__name__, self.diagnostic.target_image
+        before = dict(result.maps), dict(result.tables), len(result.diagnostics)
+        with self._problems.costing(f"diagnostic {name} of {target}"):
+            return self.diagnostic.transform(result)
+        _put_back(result, *before)
+        with self._problems.costing(f"table of the clusters of {target}"):
+            _Clusters(
+                target_image=target,
+                target_threshold=self.diagnostic.target_threshold,
+                cluster_threshold=self.diagnostic.cluster_threshold,
+            ).describe(result)
+            result.diagnostics.append(self.diagnostic)
+            return result
+        _put_back(result, *before)
+        # the report shows the map all the same, at the diagnostic's threshold
+        result.diagnostics.append(self.diagnostic)
+        return result
+
+
+class _Clusters(Diagnostics):
+    """The table of clusters and the label maps of a diagnostic, without the contributions of the experiments."""
+
+    def describe(self, result: MetaResult) -> None:
+        """Add them to the result."""
+        n_diagnostics = len(result.diagnostics)
+        self.transform(result)
+        del result.diagnostics[n_diagnostics:]
+        for name in [name for name in result.tables if f"_diag-{type(self).__name__}_" in name]:
+            del result.tables[name]
+
+    def _transform(
+        self,
+        expid: str,
+        label_map: Any,
+        sign: str,
+        result: MetaResult,
+        target_value_map: str | None = None,
+        cluster_summary_context: Any = None,
+    ) -> float:
+        return 0.0
+
+
+def _put_back(result: MetaResult, maps: dict[str, Any], tables: dict[str, Any], n_diagnostics: int) -> None:
+    """Take out of a result what was added to it."""
+    result.maps.clear()
+    result.maps.update(maps)
+    result.tables.clear()
+    result.tables.update(tables)
+    del result.diagnostics[n_diagnostics:]
 
 
 def _without_correction(workflow: Workflow, groups: tuple[Studyset, ...], progress: Progress) -> MetaResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 
 
 @click.command(context_settings=CONTEXT)
@@ -19,6 +19,6 @@ def cancel(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
         if as_json:
             print_json(job.document)
         else:
-            click.echo(job.status)
+            say(job.status)
 
     ending_well(action)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import click
+from pydantic_core import ValidationError
 
 from compose_runner import log_events
-from compose_runner.commands.service_options import print_json
+from compose_runner.commands.service_options import print_json, say
 from compose_runner.console import TerminalProgress
+from compose_runner.escaping import visible
 from compose_runner.progress import ProgressRecord
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
 def line_of(record: LogRecord) -> str:
-    """Write a record for a person: its time, its message, and the fields that say more.
+    """Write a record for a person, on one line: its time, its message, and the fields that say more.
 
     Parameters
     ----------
@@ -47,9 +48,12 @@ def line_of(record: LogRecord) -> str:
         One record of a job's log.
     """
     fields = record.fields
-    clock = datetime.fromtimestamp(record.timestamp / 1000).strftime("%H:%M:%S")
+    try:
+        clock = datetime.fromtimestamp(record.timestamp / 1000).strftime("%H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        clock = "--:--:--"
     details = (f"{name}={value}" for name, value in fields.items() if name not in _UNSHOWN and value not in (None, ""))
-    return " ".join((clock, str(fields.get("message", record.message)), *details))
+    return visible(" ".join((clock, str(fields.get("message", record.message)), *details)))
 
 
 def follow_as_json(updates: Iterable[Update]) -> JobStatus:
@@ -81,7 +85,7 @@ def _follow_in_lines(updates: Iterable[Update]) -> JobStatus:
     status = None
     for update in updates:
         for record in update.records:
-            print(line_of(record), file=sys.stderr, flush=True)
+            say(line_of(record), err=True)
         status = update.status
     assert status is not None
     return status
@@ -99,7 +103,9 @@ def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
                     console.print(Text(line_of(record), style=style), soft_wrap=True)
             status = update.status
             if status.progress is not None:
-                bar(ProgressRecord.model_validate(status.progress))
+                # a service of another version may tell its progress otherwise; its records say the rest
+                with contextlib.suppress(ValidationError):
+                    bar(ProgressRecord.model_validate(status.progress))
     assert status is not None
     return status
 
@@ -107,9 +113,9 @@ def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
 def tell_end(status: JobStatus) -> None:
     """Say on standard error how a job ended."""
     if status.status == "SUCCEEDED":
-        click.secho(f"{status.artifact_prefix} succeeded.", fg="green", err=True)
+        say(f"{status.artifact_prefix} succeeded.", fg="green", err=True)
         url = (status.document.get("result") or {}).get("result_url")
         if url:
-            click.echo(f"Its page: {url}", err=True)
+            say(f"Its page: {url}", err=True)
         return
-    click.secho(f"{status.artifact_prefix} failed: {status.error or 'its log may have the reason'}", fg="red", err=True)
+    say(f"{status.artifact_prefix} failed: {status.error or 'its log may have the reason'}", fg="red", err=True)

@@ -9,7 +9,7 @@ import click
 from compose_runner.cli import ending_well
 from compose_runner.client_answers import SUCCEEDED
 from compose_runner.commands import following
-from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, service_options
+from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
 from compose_runner.errors import EXIT_CANNOT_RUN
 
 
@@ -41,12 +41,12 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
         records = client.logs(name_of(job), start_time=start)
         if not records:
             asked = "the last hour" if since is None else f"the last {since:g} hours"
-            click.echo(f"{name_of(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
+            say(f"{name_of(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
         for record in records:
             if as_json:
                 print_json({"timestamp": record.timestamp, "message": record.message})
             else:
-                click.echo(following.line_of(record))
+                say(following.line_of(record))
         return True
 
     if not ending_well(action):

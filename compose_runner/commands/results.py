@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, service_options
+from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
 from compose_runner.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
 
 if TYPE_CHECKING:
@@ -56,16 +56,17 @@ def results(
                 print_json({"directory": str(directory.resolve()), "files": [str(path) for path in files]})
                 return
             report = directory / REPORT
-            click.echo(report if report in files else directory)
+            say(report if report in files else directory)
             return
         artifacts = client.results(name_of(job), expires_in=expires_in)
         if as_json:
             print_json([artifact.document for artifact in artifacts])
             return
         if not artifacts:
-            click.echo(f"There are no files of {name_of(job)}: it has not written any yet, or is not a job.", err=True)
+            say(f"There are no files of {name_of(job)}: it has not written any yet, or is not a job.", err=True)
         for artifact in artifacts:
-            click.echo(f"{artifact.size:>12,}  {artifact.path}\n              {artifact.url}")
+            say(f"{artifact.size:>12,}  {artifact.path}")
+            say(f"{'':14}{artifact.url}")
 
     ending_well(action)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from compose_runner.client import Client
 from compose_runner.client_settings import TOKEN_VARIABLE
+from compose_runner.escaping import json_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,22 @@ def _keep_token(context: click.Context, _option: click.Parameter, token: str | N
 
 def print_json(document: Any) -> None:
     """Print a document on one line of standard output, at once."""
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(json_text(document))
+
+
+def say(text: object, *, err: bool = False, fg: str | None = None) -> None:
+    """Print one line, in which control characters of documents and of a service's answers are visible.
+
+    Parameters
+    ----------
+    text : object
+        What to print.
+    err : bool
+        On standard error rather than on standard output.
+    fg : str, optional
+        Colour, on a terminal.
+    """
+    click.secho(visible(text), err=err, fg=fg)
 
 
 def name_of(job: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 from compose_runner.console import time_left
 
 
@@ -20,10 +20,10 @@ def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
         if as_json:
             print_json(job.document)
             return
-        click.echo(job.status)
+        say(job.status)
         for name in ("artifact_prefix", "start_time", "stop_time"):
             if job.document.get(name):
-                click.echo(f"{name.replace('_', ' ')}: {job.document[name]}")
+                say(f"{name.replace('_', ' ')}: {job.document[name]}")
         if job.progress:
             percent = job.progress.get("percent")
             parts = (
@@ -31,11 +31,11 @@ def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
                 f"{percent:.0f} %" if isinstance(percent, int | float) else None,
                 time_left(job.progress.get("seconds_left")),
             )
-            click.echo(f"progress: {', '.join(str(part) for part in parts if part)}")
+            say(f"progress: {', '.join(str(part) for part in parts if part)}")
         if job.error:
-            click.echo(f"error: {job.error}")
+            say(f"error: {job.error}")
         url = (job.document.get("result") or {}).get("result_url")
         if url:
-            click.echo(f"page: {url}")
+            say(f"page: {url}")
 
     ending_well(action)

@@ -10,9 +10,10 @@ import click
 from compose_runner.cli import ending_well
 from compose_runner.client_answers import SUCCEEDED
 from compose_runner.commands import following
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, service_options
+from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
 from compose_runner.errors import EXIT_CANNOT_RUN
+from compose_runner.escaping import visible
 
 
 @click.command(
@@ -59,17 +60,17 @@ def submit(
         client = client_of(endpoint, profile)
         job = client.submit(meta_analysis_id, **wanted)
         if not follow:
-            print_json(job.document) if as_json else click.echo(job.job_id)
+            print_json(job.document) if as_json else say(job.job_id)
             if job.error:
-                click.secho(f"{job.artifact_prefix} failed: {job.error}", fg="red", err=True)
+                click.secho(f"{job.artifact_prefix} failed: {visible(job.error)}", fg="red", err=True)
             return not job.error
         if as_json:
             print_json({"type": "submit", **job.document})
             return following.follow_as_json(client.follow(job.job_id, job.artifact_prefix)).status == SUCCEEDED
-        click.echo(f"job {job.job_id}", err=True)
+        say(f"job {job.job_id}", err=True)
         status = following.follow_in_terminal(client.follow(job.job_id, job.artifact_prefix))
         following.tell_end(status)
-        click.echo(job.artifact_prefix)
+        say(job.artifact_prefix)
         return status.status == SUCCEEDED
 
     if not ending_well(action):
