@@ -68,7 +68,7 @@ def json_formatter() -> logging.Formatter:
     return formatter
 
 
-def _serialized(record: dict[str, Any]) -> str:
+def _serialized(record: Any) -> str:
     return json_text(record, default=str)
 
 

@@ -1,8 +1,8 @@
 """Escape names and texts of documents and of a service's answers where they leave this program.
 
 A name may hold any character: line breaks that make one log record look like two, escape sequences that a terminal
-obeys, marks that reverse the order of what is read, formulas that a spreadsheet computes. HTML is escaped by the report's
-template.
+obeys, marks that reverse the order of what is read, formulas that a spreadsheet computes. HTML is escaped by the
+report's template.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Unicode's categories Cc, Cf, Cs, Zl, Zp and the two characters that are none: control characters, invisible marks and
 # surrogates. Kept are U+200C and U+200D, without which Persian and Indic names are misspelt, and the number signs of

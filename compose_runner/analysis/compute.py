@@ -204,8 +204,8 @@ def write(
 ) -> None:
     """Write every artifact of a result, under NiMARE's own names.
 
-    Maps, tables and texts are in the result directory before anything is drawn. A map that cannot be written is an error
-    of the run; anything else that cannot be made costs itself only.
+    Maps, tables and texts are in the result directory before anything is drawn. A map that cannot be written is an
+    error of the run; anything else that cannot be made costs itself only.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ def _blocked_signals() -> Iterator[None]:
 
 
 def _draw_as_child(drawing: Callable[[], object], writer: Any) -> None:
-    """Draw without a word: handlers of the parent, of signals and of records, may hold locks that nobody here releases."""
+    """Draw without a word: handlers of the parent may hold locks that nobody here releases."""
     signal.set_wakeup_fd(-1)
     for number in _STOPPING:
         signal.signal(number, signal.SIG_DFL)

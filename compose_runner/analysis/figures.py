@@ -25,7 +25,7 @@ _HEATMAP = (
     "One row for each experiment, one column for each cluster: how much the experiment contributes to the cluster."
 )
 _INPUT_MAPS = {"z_maps": "Z", "t_maps": "T", "beta_maps": "Beta"}
-_MATPLOTLIB = {"savefig.bbox": "tight", "savefig.dpi": 100}
+_MATPLOTLIB: dict[Any, Any] = {"savefig.bbox": "tight", "savefig.dpi": 100}
 
 
 @dataclass

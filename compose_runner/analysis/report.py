@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from compose_runner.analysis.drawing import draw_all
 from compose_runner.analysis.figures import Drawing, Figure, Section, map_section, parameter_section, study_sections
@@ -185,6 +185,9 @@ def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, An
     frames = _frames(sections)
     policy = _policy({script, *(found for frame in frames for found in _ANY_SCRIPT.findall(frame.content))})
     shared = _share_scripts(frames)
+    for frame in frames:
+        # here, so that the template leaves every character of a script as it is, which its checksum is made of
+        frame.content = escape(frame.content)
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown).from_string(
         (folder / "report.html.jinja").read_text(encoding="utf-8")
     )

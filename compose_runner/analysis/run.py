@@ -151,7 +151,7 @@ class _Described:
         return result
 
 
-class _Clusters(Diagnostics):
+class _Clusters(Diagnostics):  # type: ignore[misc]
     """The table of clusters and the label maps of a diagnostic, without the contributions of the experiments."""
 
     def describe(self, result: MetaResult) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def write_table(table: Any, path: Path) -> None:
     """Write a table as tab-separated values; in place of :meth:`nimare.results.MetaResult.save_tables`.
 
-    A table whose texts are ordinary is written in NiMARE's own bytes; see :func:`compose_runner.escaping.table_cell` for
-    all others.
+    A table whose texts are ordinary is written in NiMARE's own bytes; for all others see
+    :func:`compose_runner.escaping.table_cell`.
 
     Parameters
     ----------

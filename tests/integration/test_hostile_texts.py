@@ -1,0 +1,151 @@
+"""Documents whose every text wants to be executed: by a browser, a terminal, a spreadsheet, LaTeX, the file system."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import io
+import json
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose_runner.analysis.job import run_job
+from tests import hostile, synthetic
+from tests.browser import look_at_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
+
+_MARKED = f"return document.documentElement.hasAttribute('{hostile.MARK}')"
+
+
+def _coordinates(_folder: Path) -> dict[str, Any]:
+    studyset = synthetic.random_studyset(30, analyses_per_study=1, foci_per_analysis=6)
+    # experiments without foci are left out, and listed
+    for study in studyset["studies"][-12:]:
+        study["analyses"][0]["points"] = []
+    specification = synthetic.specification("ALE", corrector="FDRCorrector", corrector_args={"method": "indep"})
+    return {
+        "studyset": hostile.poisoned(studyset),
+        "annotation": hostile.poisoned(synthetic.annotated(studyset)),
+        "specification": {**hostile.poisoned(specification), "filter": "included"},
+    }
+
+
+def _images(folder: Path) -> dict[str, Any]:
+    studyset = synthetic.with_maps(
+        synthetic.random_studyset(4, analyses_per_study=1, foci_per_analysis=1), folder / "maps"
+    )
+    specification = synthetic.specification("Stouffers", kind="IBMA")
+    return {
+        "studyset": hostile.poisoned(studyset),
+        "annotation": hostile.poisoned(synthetic.annotated(studyset)),
+        "specification": {**hostile.poisoned(specification), "filter": "included"},
+    }
+
+
+def _as_text(documents: dict[str, Any]) -> dict[str, Any]:
+    """Let the column be one of texts, with a payload as its name and as the value that is selected."""
+    column, value = f"{hostile.IN_HTML[0]}included", f"{hostile.IN_HTML[1]}yes"
+    documents["annotation"]["note_keys"] = {column: {"type": "string"}}
+    for note in documents["annotation"]["notes"]:
+        note["note"] = {column: value}
+    documents["specification"] |= {"filter": column, "conditions": [value], "weights": [1.0]}
+    return documents
+
+
+@pytest.fixture(scope="module", params=[_coordinates, _images], ids=["coordinates", "images"])
+def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hostile")
+    bundle = folder / "bundle.json"
+    documents = _as_text(request.param(folder))
+    documents["meta_analysis"] = {"name": hostile.IN_HTML[1]}
+    bundle.write_text(json.dumps(documents), encoding="utf-8")
+    place = folder / "results"
+    run_job(hostile.IN_HTML[4], bundle=bundle, result_dir=place, n_cores=2)
+    return place
+
+
+def test_nothing_fails_because_of_a_name(results: Path) -> None:
+    assert json.loads((results / "metadata.json").read_text())["problems"] == []
+
+
+def test_no_file_is_named_by_a_document(results: Path) -> None:
+    written = [path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()]
+    names = [name for name in written if not name.startswith("images/")]
+    assert names
+    assert [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?", name)] == []
+    assert [path.name for path in results.parent.iterdir() if path.name not in ("bundle.json", "maps", "results")] == []
+
+
+def test_no_cell_of_a_table_is_a_formula_or_several_lines(results: Path) -> None:
+    tables = sorted(results.glob("*.tsv"))
+    assert tables
+    for path in tables:
+        text = path.read_text(encoding="utf-8")
+        rows = list(csv.reader(io.StringIO(text), delimiter="\t"))
+        assert len({len(row) for row in rows}) == 1, path.name
+        assert text.count("\n") == len(rows), path.name
+        for cell in (cell for row in rows for cell in row):
+            assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in cell)
+            if cell.strip()[:1] in ("=", "+", "-", "@"):
+                float(cell)
+
+
+def test_nothing_of_a_document_reaches_the_methods_text(results: Path) -> None:
+    for name in ("boilerplate.txt", "references.bib"):
+        text = (results / name).read_text(encoding="utf-8")
+        assert text
+        # each of them is longer than a word of the text could be
+        assert [payload for payload in hostile.EVERYWHERE if len(payload) > 4 and payload in text] == []
+
+
+@pytest.mark.slow
+def test_a_browser_shows_every_text_and_runs_none(results: Path, browser: Chrome) -> None:
+    address = (results / "report.html").as_uri()
+    seen = look_at_report(browser, address)
+    assert seen.frames >= 2
+    assert seen.drawn == seen.frames
+    assert seen.addresses == {address}
+    assert seen.errors == []
+    assert browser.current_url == address
+    assert browser.execute_script(_MARKED) is False
+    for frame in browser.find_elements("css selector", "iframe"):
+        browser.switch_to.frame(frame)
+        assert browser.execute_script(_MARKED) is False
+        assert browser.execute_script("return self.origin") == "null"
+        assert (
+            browser.execute_script("return document.querySelectorAll('iframe, object, base, meta[http-equiv]').length")
+            == 0
+        )
+        assert browser.execute_script("return document.querySelectorAll('[href^=javascript], [onerror]').length") == 0
+        browser.switch_to.default_content()
+    links = browser.execute_script("return [...document.links].map((link) => link.getAttribute('href'))")
+    assert [link for link in links if not link.startswith("#")] == []
+    text = browser.execute_script("return document.body.textContent")
+    assert hostile.IN_HTML[4] in text
+    if "Experiments excluded" in text:
+        assert sum(payload in text for payload in hostile.IN_HTML) > 3
+
+
+@pytest.mark.slow
+def test_a_script_that_got_into_the_page_does_not_run(results: Path, browser: Chrome, tmp_path: Path) -> None:
+    page = (results / "report.html").read_text(encoding="utf-8")
+    broken = tmp_path / "report.html"
+    broken.write_text(page.replace("<main>", f"<main>{''.join(hostile.IN_HTML[:3])}"), encoding="utf-8")
+    browser.get(broken.as_uri())
+    assert browser.execute_script(_MARKED) is False
+    # what the test is about: without the policy it would run
+    broken.write_text(
+        re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", broken.read_text(encoding="utf-8")),
+        encoding="utf-8",
+    )
+    browser.get(broken.as_uri())
+    assert browser.execute_script(_MARKED) is True
