@@ -829,6 +829,8 @@ PATCHES = (
         "keeps its own tasks'.",
         LogsResponse,
         {"put_log_events": _put_log_events},
+    ),
+    Patch(
         "objects when they are wanted",
         "Every object is in memory for ever; the host has them there while they are asked for.",
         S3Backend,
