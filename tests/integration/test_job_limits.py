@@ -111,7 +111,7 @@ def test_a_task_tells_the_limit_in_log_and_metadata_and_is_not_tried_again() -> 
     with EmbeddedAws() as aws, ComposeStandIn() as compose:
         aws.client("s3").create_bucket(Bucket=BUCKET)
         # submit did not see it, as when Compose did not answer; the iterations are within the limit
-        put(compose, "long", 10**9)
+        put(compose, "long", 10**7)
         around = Surroundings(aws, job=f"job-{uuid.uuid4()}", program=program)
 
         ended = around.run(

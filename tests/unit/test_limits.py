@@ -45,13 +45,13 @@ def monte_carlo(n_iters: Any) -> dict[str, Any]:
         specification("ALE", corrector=monte_carlo(5001)),
         specification("ALE", corrector=monte_carlo("5001")),
         specification(
-            "ALE", corrector={"type": FWE, "args": {"**kwargs": {"method": "montecarlo", "n_iters": 10**30}}}
+            "ALE", corrector={"type": FWE, "args": {"**kwargs": {"method": "montecarlo", "n_iters": 10**7}}}
         ),
         specification("ALE", {"null_method": "montecarlo", "n_iters": 5001}),
-        specification("ALESubtraction", {"n_iters": 10**400}),
+        specification("ALESubtraction", {"n_iters": 10**6}),
         specification("BalancedALESubtraction", {"n_subsamples": 5001}),
         specification("BalancedALESubtraction", {"difference_iterations": 5001}),
-        specification("PermutedOLS", corrector=monte_carlo(1e9)),
+        specification("PermutedOLS", corrector=monte_carlo(1e6)),
     ],
 )
 def test_more_iterations_than_allowed_are_refused_with_argument_number_and_limit(asked: Specification) -> None:
@@ -93,7 +93,7 @@ def test_every_argument_of_nimare_that_counts_iterations_is_known() -> None:
 
 
 def test_without_limits_nothing_is_refused() -> None:
-    NO_LIMITS.check_iterations(specification("ALE", corrector=monte_carlo(10**30)))
+    NO_LIMITS.check_iterations(specification("ALE", corrector=monte_carlo(10**7)))
     NO_LIMITS.check_prediction(prediction(10**9, 10.0), 16)
 
 
