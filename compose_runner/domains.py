@@ -71,7 +71,7 @@ DOMAINS: dict[str, Interval] = {
     # correlation of the maps of one study
     "rho": Interval(0, 1),
     # between-study variance, in the squared unit of the maps
-    "tau2": Interval(0, 1e12),
+    "tau2": Interval(0, 10**12),
     # a kernel narrower than half a voxel of 2 mm is one voxel; those of the field have 8 to 20 mm
     "fwhm": Interval(1, 100, unit="mm"),
     "r": Interval(1, 50, unit="mm"),
@@ -85,5 +85,5 @@ DOMAINS: dict[str, Interval] = {
     "n_jobs": Interval(-10_000, 10_000),
     "memory_level": Interval(0, 1000),
     # outside of an image that is resampled
-    "fill_value": Interval(-1e12, 1e12),
+    "fill_value": Interval(-(10**12), 10**12),
 }

@@ -11,9 +11,12 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compose_runner.domains import DOMAINS, MOST_ITEMS, Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PATH = Path(__file__).with_name("nimare_signatures.json")
 
@@ -108,15 +111,19 @@ class Parameter:
             return value in self.choices or "string" in self.types or (self._untyped and self.domain is None)
         if isinstance(value, bool):
             return "boolean" in self.types or (self._untyped and self.domain is None)
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return "array" in self.types and self._takes_items(value)
-        if isinstance(value, int | float):
-            return value in self.domain if self.domain is not None else self._untyped and math.isfinite(value)
+        if isinstance(value, int | float) and self._takes_numbers:
+            return value in self.domain if self.domain is not None else math.isfinite(value)
         return False
 
-    def _takes_items(self, values: list[Any]) -> bool:
+    @property
+    def _takes_numbers(self) -> bool:
+        return self._untyped or bool({"integer", "number"} & set(self.types))
+
+    def _takes_items(self, values: Sequence[Any]) -> bool:
         """Whether a list, or a list of lists, holds what the argument takes."""
-        items = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        items = [item for value in values for item in (value if isinstance(value, list | tuple) else [value])]
         if len(items) > MOST_ITEMS:
             return False
         if self.domain is None:
@@ -158,9 +165,11 @@ class Parameter:
 
     def _refusal(self, value: object) -> str:
         kinds = [repr(choice) for choice in self.choices]
-        if self.domain is not None:
+        if self.domain is not None and self._takes_numbers:
             kinds.append(str(self.domain))
         kinds += [_TYPE_NAMES[word] for word in self.types if self.domain is None or word not in ("integer", "number")]
+        if self.domain is not None and "array" in self.types:
+            kinds[-1] = f"a list of at most {MOST_ITEMS:,} items, each {self.domain}"
         kinds += ["null"] if self.nullable else []
         return f"{self.name!r} must be {' or '.join(kinds) or 'a single value'}, not {shown(value)}"
 

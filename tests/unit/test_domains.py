@@ -139,8 +139,15 @@ def test_hostile_values_are_refused_by_name(
         ("Hedges", "rho", 2, "a number from 0 to 1, not 2"),
         ("WeightedLeastSquares", "tau2", -1, "a number from 0 to"),
         ("WeightedLeastSquares", "tau2", [0, -1], "a number from 0 to"),
-        ("SCALE", "xyz", [[0, 0, "x"]], "'xyz' must be a number from -1,000 to 1,000 mm"),
+        (
+            "SCALE",
+            "xyz",
+            [[0, 0, "x"]],
+            "'xyz' must be a list of at most 1,000,000 items, each a number from -1,000 to 1,000 mm",
+        ),
         ("SCALE", "xyz", [[0, 0, 1e400]], "'xyz'"),
+        ("SCALE", "xyz", 5, "'xyz' must be a list"),
+        ("WeightedLeastSquares", "tau2", "x", "a number from 0 to 1,000,000,000,000 or a list of at most 1,000,000"),
     ],
 )
 def test_a_number_outside_is_refused_with_the_range(estimator: str, argument: str, value: Any, said: str) -> None:
