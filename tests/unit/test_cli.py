@@ -88,7 +88,7 @@ def test_words_of_others_cannot_command_a_terminal(capsys: pytest.CaptureFixture
 
     with pytest.raises(SystemExit):
         cli.ending_well(action)
-    assert capsys.readouterr().err == "compose-runner: study \ufffd]0;owned\ufffd is bad\n"
+    assert capsys.readouterr().err == "compose-runner: study \\x1b]0;owned\\x07 is bad\n"
 
 
 @pytest.mark.parametrize(

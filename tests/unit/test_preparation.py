@@ -38,14 +38,14 @@ def test_hosts_that_are_told_and_those_of_the_environment_are_allowed_to_a_bundl
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ALLOWED_HOSTS_VARIABLE, "images.lab:8000")
-    inputs = _inputs(None, environment_named("production"), bundle, ["127.0.0.1:9412"])
+    inputs = _inputs(None, environment_named("production"), bundle, lambda _: None, ["127.0.0.1:9412"])
     hosts = AllowedHosts(frozenset({("images.lab", 8000), ("127.0.0.1", 9412)}))
     assert inputs.reach == Reach(bundle.parent, hosts)
 
 
 def test_a_host_that_is_none_is_named(bundle: Path) -> None:
     with pytest.raises(AnalysisError, match=r"'http://127\.0\.0\.1' is no host"):
-        _inputs(None, environment_named("production"), bundle, ["http://127.0.0.1"])
+        _inputs(None, environment_named("production"), bundle, lambda _: None, ["http://127.0.0.1"])
 
 
 def test_hosts_are_allowed_to_bundles_only() -> None:

@@ -14,6 +14,7 @@ import urllib3.exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
+from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_TRY_AGAIN, AnalysisError, ComposeRunnerError
 from task import aws_errors, checkpoints, job_objects
 from task.checkpoints import S3Checkpoints
@@ -94,7 +95,8 @@ class Calls:
 
     def __init__(self, folder: Path, instead_of_network: Callable[..., Any]) -> None:
         self._folder = folder
-        (folder / "z.nii.gz").write_bytes(b"map")
+        with ResultDirectory(folder).writing() as written:
+            (written / "z.nii.gz").write_bytes(b"map")
         self._objects, self._keys = JobObjects(SETTINGS), JobKeyParameters(SETTINGS)
         self._checkpoints = S3Checkpoints(SETTINGS)
         for client in (self._objects._s3, self._keys._ssm, self._checkpoints._s3):
