@@ -36,13 +36,11 @@ demo: $(READY) ## run a real meta-analysis of pain and show where its report is
 test: $(READY) ## every test; TESTS=tests/unit for some
 	$(PY) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
-test-fast: $(READY) ## unit tests that take no ten seconds, all in half a minute
+test-fast: $(READY) ## unit tests, in half a minute
 	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not slow" tests/unit
 
-# compiled kernels are not seen; TESTS=tests measures every test, in a multiple of the time
-coverage: TESTS := tests/unit
-coverage: $(READY) ## branches that the fast tests take, with a floor
-	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not slow" --cov --cov-report=term:skip-covered $(TESTS)
+coverage: $(READY) ## every test, and the branches that they take, with a floor
+	$(PY) -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(READY) ## ruff, mypy, import-linter, deptry, vulture
 	$(VENV)/bin/ruff check .
