@@ -162,13 +162,10 @@ class ResultsSettings:
     ----------
     results_bucket, results_prefix : str
         Where jobs leave their artifacts.
-    artifacts_endpoint : str or None
-        Host of the presigned addresses, where it is not S3's own.
     """
 
     results_bucket: str
     results_prefix: str
-    artifacts_endpoint: str | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -176,8 +173,12 @@ class ResultsSettings:
         return cls(
             results_bucket=_required(variables, RESULTS_BUCKET),
             results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
-            artifacts_endpoint=variables.get(ARTIFACTS_ENDPOINT, "").strip() or None,
         )
+
+
+def artifacts_endpoint(variables: Mapping[str, str] = os.environ) -> str | None:
+    """Where presigned addresses lead; None, as on AWS, for S3's own address. The embedded service sets it."""
+    return variables.get(ARTIFACTS_ENDPOINT, "").strip() or None
 
 
 def cors_origins(variables: Mapping[str, str] = os.environ) -> tuple[str, ...]:

@@ -176,7 +176,7 @@ class Archive:
     def forget_object(self, path: Path) -> None:
         """Remove an object's file, and the directories that are empty then."""
         with self._skipping():
-            if path.parent.resolve() != path.parent or (path.is_dir() and not path.is_symlink()):
+            if os.path.realpath(path.parent) != str(path.parent) or (path.is_dir() and not path.is_symlink()):
                 raise OddFileError(path, "it is not an object's file")
             path.unlink(missing_ok=True)
         with suppress(OSError):  # it holds other objects

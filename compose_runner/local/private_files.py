@@ -89,7 +89,7 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     FileNotFoundError
         There is nothing.
     """
-    if path.parent.resolve() != path.parent:
+    if os.path.realpath(path.parent) != str(path.parent):
         raise OddFileError(path, "a symbolic link leads to it")
     try:
         descriptor = os.open(path, flags | _SAFELY, FILE_MODE)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MEMORY_JOBS = 32
 # folders beside the jobs' own, in which each job has a file or a folder of its name
 _BESIDE = (".progress", ".checkpoints")
+# a file may carry any time, also one that no calendar has
+_LAST_SECOND = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class Keeper:
@@ -170,7 +172,8 @@ class Keeper:
         key._value_buffer, key._etag = FileBuffer(path, self.archive), None
         status = path.lstat()
         key.contentsize = status.st_size
-        key.last_modified = datetime.fromtimestamp(status.st_mtime, UTC).replace(tzinfo=None)
+        seconds = min(max(status.st_mtime, 0.0), _LAST_SECOND)
+        key.last_modified = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
         key.set_metadata({"Content-Type": content_type_of(path)})
         self._keys().setlist(name, [key])
 

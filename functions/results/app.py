@@ -9,7 +9,7 @@ from compose_runner.aws import clients
 from compose_runner.aws.artifacts import S3Artifacts
 from compose_runner.jobs.results import JobResults
 from compose_runner.operations import RESULTS
-from compose_runner.settings import ResultsSettings
+from compose_runner.settings import ResultsSettings, artifacts_endpoint
 
 if TYPE_CHECKING:
     from compose_runner.contract import ResultsReply, ResultsRequest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def handler(request: ResultsRequest, call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()
-    artifacts = S3Artifacts(settings.results_bucket, settings.artifacts_endpoint)
+    artifacts = S3Artifacts(settings.results_bucket, artifacts_endpoint())
     return JobResults(artifacts, settings.results_bucket, settings.results_prefix).results(request)
 
 

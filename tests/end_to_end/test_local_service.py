@@ -196,6 +196,49 @@ def test_a_service_that_is_killed_leaves_no_task_behind_and_reports_its_jobs_as_
     assert "The service was stopped while this job was running" in failed["error"]
 
 
+def test_odd_files_in_the_data_directory_are_named_and_all_else_is_answered(
+    tmp_path: Path, compose: ComposeStandIn
+) -> None:
+    hosts = ("--compose-url", compose.compose_api)
+    with RunningService(tmp_path, *hosts) as first:
+        done = first.submit("works", artifact_prefix="whole")
+        first.wait_for(done["job_id"])
+    (tmp_path / "outside").write_text("a secret")
+    odd = {
+        tmp_path / "jobs" / "empty.json": b"",
+        tmp_path / "jobs" / "list.json": b"[]",
+        tmp_path / "jobs" / "no-date.json": b'{"name": "no-date", "status": "FAILED", "input": "{}"}',
+        tmp_path / "logs" / "binary.jsonl": bytes(range(256)),
+        tmp_path / "logs" / "odd-time.jsonl": b'{"group": "/compose-runner/task", "timestamp": "x", "message": "m"}',
+    }
+    for path, content in odd.items():
+        path.write_bytes(content)
+    links = [
+        tmp_path / "artifacts" / "broken",
+        tmp_path / "artifacts" / "whole" / "link",
+        tmp_path / "logs" / "l.jsonl",
+    ]
+    for link, target in zip(links, ("/nonexistent", tmp_path / "outside", tmp_path / "outside"), strict=True):
+        link.symlink_to(target)
+    pipe, folder = tmp_path / "artifacts" / "whole" / "pipe", tmp_path / "jobs" / "folder.json"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    os.utime(tmp_path / "artifacts" / "whole" / "metadata.json", (1e12, 1e12))
+    with RunningService(tmp_path, *hosts) as second:
+        assert second.post("status", job_id=done["job_id"]).document["status"] == "SUCCEEDED"
+        assert second.messages("whole") == ["workflow.start", "workflow.success"]
+        listed = second.post("results", artifact_prefix="whole").document["artifacts"]
+        assert [artifact["filename"] for artifact in listed] == ["metadata.json", "z_tab-clust.tsv"]
+        assert second.post("logs", artifact_prefix="odd-time").document["events"] == []
+        taken = second.post("submit", meta_analysis_id="works", artifact_prefix="empty")
+        assert taken.status == 409
+        assert second.post("status", job_id=done["job_id"].replace("whole", "empty")).status == 404
+        assert second.wait_for(second.submit("works")["job_id"])["status"] == "SUCCEEDED"
+        for path in (*odd, *links, pipe, folder):
+            assert f"{path} is skipped" in second.log, path
+        assert "Traceback" not in second.log
+
+
 def test_two_services_do_not_share_a_data_directory(service: RunningService) -> None:
     other = RunningService(service.data)
     with pytest.raises(AssertionError, match="another service uses"), other:

@@ -12,6 +12,7 @@ from compose_runner.settings import (
     SettingsError,
     StatusSettings,
     SubmitSettings,
+    artifacts_endpoint,
     cors_origins,
 )
 
@@ -40,6 +41,12 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert LogsSettings.read(VARIABLES).lookback_ms == 3_600_000
     assert StatusSettings.read(VARIABLES).allow_cancel is False
     assert cors_origins({}) == ()
+
+
+def test_presigned_addresses_lead_to_s3_unless_the_embedded_service_says_otherwise() -> None:
+    assert artifacts_endpoint({}) is None
+    assert artifacts_endpoint({"ARTIFACTS_ENDPOINT": " "}) is None
+    assert artifacts_endpoint({"ARTIFACTS_ENDPOINT": "http://127.0.0.1:1"}) == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(("word", "allowed"), [("true", True), ("True", True), ("false", False), ("yes", False)])
