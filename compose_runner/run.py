@@ -102,9 +102,10 @@ def run(
     >>> result.get_map("z").to_filename("z.nii.gz")  # doctest: +SKIP
     """
     from compose_runner.analysis.fast.process_state import preserved_process_state
-    from compose_runner.analysis.job import run_job
 
     with preserved_process_state():
+        from compose_runner.analysis.job import run_job
+
         outcome = run_job(
             meta_analysis_id,
             environment=environment,

@@ -96,6 +96,7 @@ def test_a_module_that_waited_is_the_real_one_when_it_is_used(code: str, printed
 def test_after_the_imports_no_name_waits_any_more_and_scipy_reads_docstrings_itself() -> None:
     code = """
 import sys, asyncio, nimare.generate
+asyncio.run(asyncio.sleep(0))
 from types import ModuleType
 from scipy._lib import _docscrape
 print(type(asyncio) is ModuleType, _docscrape.FunctionDoc.__module__)

@@ -39,8 +39,12 @@ WAITING = frozenset(
         "narwhals",
         "narwhals.stable",
         "narwhals.stable.v2",
-        # downloads
+        # coroutines, downloads, numba's file of settings, a tool that "from numpy import *" asks for, sparse volumes
+        "asyncio",
         "requests",
+        "yaml",
+        "numpy.f2py",
+        "sparse",
     }
 )
 
@@ -54,6 +58,7 @@ BORROWED: dict[str, dict[str, str | None]] = {
     "sympy": {"Symbol": None, "lambdify": None, "solve": None},
     # Every distribution there is; NiMARE's own are in scipy.special, but for Student's t.
     "scipy.stats": {"chi2": None, "kurtosis": None, "norm": None, "scoreatpercentile": None, "skew": None},
+    "sklearn.preprocessing": {"scale": None},
     # Downloads of other data.
     "nilearn.datasets": {
         "load_mni152_gm_template": None,
