@@ -38,7 +38,9 @@ def run(
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         listed = directory.artifacts()
-        directory.write_metadata({"compose_runner_version": "1.0.0", "artifacts": listed})
+        metadata = {"compose_runner_version": "1.0.0", "artifacts": listed}
+        directory.write_metadata({**metadata, "result_url": None})
+        directory.write_metadata({**metadata, "result_url": "https://page"})
     return [artifact["filename"] for artifact in listed]
 
 
@@ -62,7 +64,7 @@ def contents(place: Path) -> dict[str, bytes | str]:
 
 
 def killed_at(step: int, action: Callable[..., object], *arguments: Any, **more: Any) -> None:
-    """Act until the given change to the file system, and die there; the process ends in any case, with 9 or 0."""
+    """Act until the given change to the file system, and die there: exit code 9, otherwise 0, or 1 after an error."""
     steps = iter(range(step))
 
     def counted(change: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,7 +77,9 @@ def killed_at(step: int, action: Callable[..., object], *arguments: Any, **more:
 
     for name in _CHANGES:
         setattr(os, name, counted(getattr(os, name)))
+    code = 1
     try:
         action(*arguments, **more)
+        code = 0
     finally:
-        os._exit(0)
+        os._exit(code)

@@ -338,6 +338,26 @@ def test_a_run_that_is_killed_at_any_step_harms_nothing_and_lets_the_next_one_ru
     }
 
 
+@pytest.mark.parametrize("has_hard_links", [True, False])
+def test_a_file_never_takes_a_name_that_was_taken_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_hard_links: bool
+) -> None:
+    if not has_hard_links:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(1, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", refuse)
+    assert run(tmp_path, {"z.nii.gz": b"map"}) == ["z.nii.gz"]
+    # taken between the check and the move
+    monkeypatch.setattr(ResultDirectory, "_blocked", lambda *_: False)
+    (tmp_path / "p.nii.gz").write_bytes(b"mine")
+    with pytest.raises(ResultDirectoryError, match=r"p\.nii\.gz"):
+        ResultDirectory(tmp_path).write("p.nii.gz", b"another map")
+    assert (tmp_path / "p.nii.gz").read_bytes() == b"mine"
+    assert [entry["filename"] for entry in ResultDirectory(tmp_path).artifacts()] == ["z.nii.gz"]
+
+
 def test_write_whole_replaces_a_file_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metadata.json"
     write_whole(path, json.dumps({"seed": 1}).encode())
