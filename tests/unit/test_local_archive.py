@@ -296,6 +296,8 @@ def test_no_damage_ends_the_service_or_touches_what_is_whole(
     filled(data)
     for place, damage in damages:
         path = data / place
+        if any(parent.is_symlink() for parent in path.parents):  # this test itself must not write outside
+            continue
         try:
             path.parent.mkdir(exist_ok=True)
             if isinstance(damage, str):
