@@ -130,7 +130,8 @@ def place_foci(draw, grid, foci):
         corner[p] = null_corner[d]
 
 
-@inlined_step
+# inlined by numba itself: the loops around it are optimized together with it, which LLVM's inlining comes too late for
+@njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, inline="always")
 def overlapping(first, p, ijk, n, overlaps):
     """Collect the distances of focus ``p`` to those foci from ``first`` on whose kernels overlap its own."""
     found = 0
