@@ -218,6 +218,54 @@ def test_a_name_that_leads_out_of_the_directory_is_refused(service: Service, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "path", ["a\0b", "a\x1b[31m", "CON", "nul.tsv", ".bashrc", "a/.ssh/keys", "x" * 300, "a\u202eb", "", "b."]
+)
+def test_a_name_that_is_none_on_every_system_is_refused(service: Service, tmp_path: Path, path: str) -> None:
+    entry = {"key": path, "path": path, "size": 1, "url": f"{service.endpoint}/store/a"}
+    service.answers["results"] = [(200, {"artifacts": [entry], "prefix": ""})]
+    with pytest.raises(DownloadError):
+        service.client.download("job", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("one", "other"), [("a.tsv", "A.TSV"), ("a", "a__b"), ("a.tsv", "a.tsv")])
+def test_two_files_of_one_name_are_refused(service: Service, tmp_path: Path, one: str, other: str) -> None:
+    entries = [
+        {"key": name, "path": name.replace("__", "/"), "size": 1, "url": f"{service.endpoint}/store/{name}"}
+        for name in (one, other)
+    ]
+    service.answers["results"] = [(200, {"artifacts": entries, "prefix": ""})]
+    with pytest.raises(DownloadError, match="one file"):
+        service.client.download("job", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_symbolic_links_are_not_followed_out_of_the_directory(service: Service, tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "here"
+    outside.mkdir()
+    folder.mkdir()
+    (outside / "kept").write_bytes(b"mine")
+    (folder / "figures").symlink_to(outside)
+    (folder / "kept").symlink_to(outside / "kept")
+    service.artifacts(**{"kept": b"theirs"})
+    service.client.download("job", folder)
+    assert (folder / "kept").read_bytes() == b"theirs"
+    assert (outside / "kept").read_bytes() == b"mine"
+    service.artifacts(**{"figures__new": b"theirs"})
+    with pytest.raises(DownloadError, match="symbolic link"):
+        service.client.download("job", folder)
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+
+
+def test_no_more_is_kept_of_a_file_than_the_service_announced(service: Service, tmp_path: Path) -> None:
+    service.artifacts(**{"a.tsv": b"x" * 1000})
+    service.answers["results"][0][1]["artifacts"][0]["size"] = 10
+    with pytest.raises(DownloadError, match="more than the 10 bytes"):
+        service.client.download("job", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_job_without_files_is_an_error(service: Service, tmp_path: Path) -> None:
     service.artifacts()
     with pytest.raises(DownloadError, match="no files"):
