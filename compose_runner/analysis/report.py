@@ -157,8 +157,8 @@ def _policy(scripts: set[str]) -> str:
     """Make the page's content security policy, which its frames inherit.
 
     The page's script and those of the figures run because of their checksums; there is no source from which anything is
-    fetched. ``unsafe-eval`` is for the peaks in three dimensions, whose script compiles its loops: it lets a script that
-    runs make another, and lets none begin. Styles are inline in what plotly draws.
+    fetched. ``unsafe-eval`` is for the peaks in three dimensions, whose script compiles its loops: it lets a script
+    that runs make another, and lets none begin. Styles are inline in what plotly draws.
     """
     digests = (hashlib.sha256(script.replace("\r\n", "\n").encode()).digest() for script in scripts)
     hashes = sorted(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
