@@ -69,7 +69,7 @@ def json_formatter() -> logging.Formatter:
 
 
 def _serialized(record: Any) -> str:
-    return json_text(record, default=str)
+    return json_text(record, default=str, separators=(",", ":"))
 
 
 class _VisibleFormatter(logging.Formatter):

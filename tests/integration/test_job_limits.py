@@ -116,7 +116,7 @@ def test_a_task_tells_the_limit_in_log_and_metadata_and_is_not_tried_again() -> 
 
         ended = around.run(
             META_ANALYSIS_ID="long",
-            MAX_PREDICTED_CORE_HOURS="1",
+            MAX_PREDICTED_CORE_HOURS="0.001",
             MAX_SHARDS="16",
             SHARD_THRESHOLD_SECONDS="900",
             LARGE_TASK_CPU="16384",
@@ -125,5 +125,5 @@ def test_a_task_tells_the_limit_in_log_and_metadata_and_is_not_tried_again() -> 
 
         assert ended.exit_code == 1, ended.text
         (failed,) = [record for record in ended.records if record["message"] == "workflow.failed"]
-        assert "this service allows 1 for a job" in failed["error"]
+        assert "this service allows 0.001 for a job" in failed["error"]
         assert around.metadata()["error"] == failed["error"]

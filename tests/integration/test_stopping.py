@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -257,7 +258,8 @@ def test_a_run_that_waits_for_maps_ends(compose: ComposeStandIn, tmp_path: Path)
         study["analyses"][0]["images"] = [{"id": f"i{number}", "value_type": "Z map", "url": address, "filename": None}]
     specification = synthetic.specification("Stouffers", kind="IBMA", corrector=None, corrector_args=None)
     bundle = bundle_of(tmp_path, studyset, specification)
-    arguments = ("--bundle", bundle, "--result-dir", tmp_path / "results")
+    host = urlsplit(str(studyset["studies"][0]["analyses"][0]["images"][0]["url"])).netloc
+    arguments = ("--bundle", bundle, "--result-dir", tmp_path / "results", "--allow-host", host)
     with RunningCommand(COMPOSE_RUN, *arguments) as command:
         command.wait_until(lambda: [path for path in compose.asked() if path.startswith("maps/")])
         code, out, said = command.end_with(signal.SIGINT)

@@ -44,9 +44,7 @@ def monte_carlo(n_iters: Any) -> dict[str, Any]:
     [
         specification("ALE", corrector=monte_carlo(5001)),
         specification("ALE", corrector=monte_carlo("5001")),
-        specification(
-            "ALE", corrector={"type": FWE, "args": {"**kwargs": {"method": "montecarlo", "n_iters": 10**7}}}
-        ),
+        specification("ALE", corrector={"type": FWE, "args": {"**kwargs": {"method": "montecarlo", "n_iters": 10**7}}}),
         specification("ALE", {"null_method": "montecarlo", "n_iters": 5001}),
         specification("ALESubtraction", {"n_iters": 10**6}),
         specification("BalancedALESubtraction", {"n_subsamples": 5001}),
