@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
@@ -91,14 +91,16 @@ def _draw_in_processes(
     try:
         while waiting or running:
             while waiting and len(running) < n_processes:
-                running.append(_started(waiting[0], drawings[waiting[0]]))
+                # a signal that comes before the child has let go of this process's handlers waits until it has, and
+                # until the child is among those that are ended
+                with _blocked_signals():
+                    running.append(_started(waiting[0], drawings[waiting[0]]))
                 waiting.pop(0)
             first = min(one.deadline for one in running)
             wait([one.process.sentinel for one in running], timeout=max(0.0, first - time.monotonic()))
             for one in list(running):
                 if one.process.is_alive() and time.monotonic() < one.deadline:
                     continue
-                running.remove(one)
                 if one.process.is_alive():
                     failed[one.number] = f"it was not done after {DRAWING_SECONDS:.0f} s"
                     _end(one)
@@ -107,10 +109,12 @@ def _draw_in_processes(
                 elif one.process.exitcode != 0:
                     died[one.number] = f"its process ended with {one.process.exitcode}"
                 _close(one)
+                running.remove(one)
     finally:
         for one in running:
-            _end(one)
-            _close(one)
+            with suppress(ValueError):  # closed already
+                _end(one)
+                _close(one)
     return died
 
 
@@ -118,9 +122,7 @@ def _started(number: int, drawing: Callable[[], object]) -> _Running:
     context = multiprocessing.get_context("fork")
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_draw_as_child, args=(drawing, writer), daemon=True)
-    # a signal that comes before the child has let go of this process's handlers waits until it has
-    with _blocked_signals():
-        process.start()
+    process.start()
     writer.close()
     return _Running(number, process, reader, time.monotonic() + DRAWING_SECONDS)
 
