@@ -55,8 +55,8 @@ format: $(READY) ## let ruff put the code in order
 	$(VENV)/bin/ruff format .
 
 generate: $(READY) ## write openapi.json and NiMARE's signatures again
-	$(PY) -m compose_runner.openapi > openapi.json
-	$(PY) -m compose_runner.analysis.signatures
+	$(PY) -m compose_runner.service.openapi > openapi.json
+	$(PY) -m compose_runner.specification.generate
 
 docs: $(READY) ## build the documentation site into docs/_build/html, warnings are errors
 	$(PY) -m sphinx --fail-on-warning --keep-going --jobs auto --builder html docs docs/_build/html

@@ -89,7 +89,7 @@ def _measure(wanted: list[str], figures: dict[str, Any], rounds: int | None, qui
     jobs = [name for name in wanted if name in JOB_NAMES]
     if jobs:
         say("Whole processes, in turns")
-        _run("compose_runner.analysis.engine.warm")
+        _run("compose_runner.analysis.compute.engine.warm")
         found = whole_processes.measure(jobs, python, rounds=rounds, quick=quick, say=say)
         before = figures.get("jobs", {}).get("jobs", {})
         merged = {**before, **found["jobs"]}

@@ -1,9 +1,9 @@
 """Measure what one permutation costs, and write the table that predictions are made from.
 
 ``python -m benchmarks.calibrate [--studies N ...] [--foci-per-study N ...] [--check]`` writes
-``compose_runner/prediction.json``. Processor time of one core is measured, so that other work on the machine shows
-little. The costs of the parts (volume, foci, studies, pairs) are the non-negative least squares fit of the relative
-error.
+``compose_runner/analysis/compute/prediction.json``. Processor time of one core is measured, so that other work on the
+machine shows little. The costs of the parts (volume, foci, studies, pairs) are the non-negative least
+squares fit of the relative error.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from nimare.meta.cbma.base import _histogram_bin_edges
 from scipy.optimize import nnls
 
 from benchmarks.kernels import THRESHOLD, studyset
-from compose_runner import prediction
-from compose_runner.analysis.engine.estimators import ESTIMATORS, prepare_foci_permutations
-from compose_runner.analysis.engine.histogram_permutations import CountNull, UnionNull
-from compose_runner.analysis.engine.runs import run_permutations
+from compose_runner.analysis.compute import prediction
+from compose_runner.analysis.compute.engine.estimators import ESTIMATORS, prepare_foci_permutations
+from compose_runner.analysis.compute.engine.histogram_permutations import CountNull, UnionNull
+from compose_runner.analysis.compute.engine.runs import run_permutations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def one_group(studies: Studyset) -> Iterator[tuple[str, Any]]:
 
 def two_groups(first: Studyset, second: Studyset) -> Iterator[tuple[str, Any]]:
     """Yield the runs of the estimators of two groups."""
-    from compose_runner.analysis.engine.label_permutations import SubtractionPermutations
+    from compose_runner.analysis.compute.engine.label_permutations import SubtractionPermutations
 
     chi2: Any = ESTIMATORS["MKDAChi2"](random_state=1, kernel__r=10)
     chi2.fit(first, second)

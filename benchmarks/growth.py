@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.paths import REPOSITORY
-from compose_runner.prediction import costs
+from compose_runner.analysis.compute.prediction import costs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def measure(say: Callable[[str], None], *, quick: bool = False) -> list[dict[str
     -------
     list of dict
         Each point with ``fit_seconds``, ``run_seconds``, ``permutation_ms``, ``cpu_ms``, ``memory_mb``, and
-        ``predicted_ms``: what :mod:`compose_runner.prediction` says of one permutation on one core.
+        ``predicted_ms``: what :mod:`compose_runner.analysis.compute.prediction` says of one permutation on one core.
     """
     started = time.perf_counter()
     figures = []
@@ -150,8 +150,8 @@ def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int
     import warnings
 
     from benchmarks.kernels import THRESHOLD, studyset
-    from compose_runner.analysis.engine.estimators import ESTIMATORS, prepare_foci_permutations
-    from compose_runner.analysis.engine.runs import run_permutations
+    from compose_runner.analysis.compute.engine.estimators import ESTIMATORS, prepare_foci_permutations
+    from compose_runner.analysis.compute.engine.runs import run_permutations
 
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")

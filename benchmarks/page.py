@@ -40,7 +40,7 @@ METHOD = f"""## How it is measured
   logs, tracing, metrics and validation are on in ours. Fetching the package and starting the sandbox are Lambda's
   and not measured.
 - **Growth.** Our kernels under an FWE correction with cluster sizes, foci from a seed all over the brain. The
-  dotted lines are what `compose_runner.prediction` says beforehand.
+  dotted lines are what `compose_runner.analysis.compute.prediction` says beforehand.
 - `{PEER_PYTHON}` names a Python that has the peer already. `python -m benchmarks --help` tells the rest. All
   figures, each round's, are in [`benchmarks.json`](benchmarks.json)."""
 

@@ -11,12 +11,12 @@ import click
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.ending import ending_well
-from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS, environment_named
+from compose_runner.commands.exit_codes import ending_well
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS, environment_named
 from compose_runner.errors import AnalysisError, UploadKeyError
 from compose_runner.escaping import visible
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
-from compose_runner.storage_keys import METADATA_FILENAME
+from compose_runner.service.storage import METADATA_FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +71,8 @@ class _RunAccount:
     def listening(self, listener: ProgressListener) -> ProgressListener:
         """Give a listener that keeps the stage, and passes every record on."""
         # here, since another thread that imports may be interrupted together with the run
-        from compose_runner.analysis.checkpoints import CHECKPOINTS
-        from compose_runner.console import STAGE_NAMES
+        from compose_runner.analysis.compute.checkpoints import CHECKPOINTS
+        from compose_runner.commands.terminal import STAGE_NAMES
 
         self._checkpoints, self._names = CHECKPOINTS, STAGE_NAMES
 
@@ -141,7 +141,7 @@ def _publish_command(result_dir: str) -> str:
 
 def _agreed_to_publish(page: str) -> bool:
     """Ask the person at the terminal; where there is none, nobody is asked."""
-    from compose_runner.console import agreed, has_person
+    from compose_runner.commands.terminal import agreed, has_person
 
     return not has_person() or agreed(f"This publishes the result on {page}, for everyone to see. Go on?")
 
@@ -236,9 +236,9 @@ def compose_run(meta_analysis_id: str | None, **options: Any) -> None:
     account = _RunAccount(options["result_dir"])
 
     def action() -> None:
-        from compose_runner.analysis.fast.interpreter import own_process
-        from compose_runner.analysis.result_record import PUBLISH_RECORD
-        from compose_runner.console import has_person, watching
+        from compose_runner.analysis.interpreter import own_process
+        from compose_runner.analysis.write.result_record import PUBLISH_RECORD
+        from compose_runner.commands.terminal import has_person, watching
         from compose_runner.run import run
 
         if not (options["no_upload"] or options["bundle"] or yes):
@@ -285,8 +285,8 @@ def publish(result_dir: str, nsc_key: str | None, environment: str | None, yes: 
 
     def action() -> None:
         from compose_runner.analysis.job import publish_again
-        from compose_runner.analysis.publish import page_of
-        from compose_runner.console import watching
+        from compose_runner.analysis.publish.publishing import page_of
+        from compose_runner.commands.terminal import watching
         from compose_runner.progress import Progress
 
         page, published = page_of(result_dir, environment_named(environment) if environment else None)

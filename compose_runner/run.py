@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.environments import DEFAULT_ENVIRONMENT
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
 from compose_runner.progress import Progress
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def run(
     >>> url, result = run("YOUR_ID", no_upload=True)  # doctest: +SKIP
     >>> result.get_map("z").to_filename("z.nii.gz")  # doctest: +SKIP
     """
-    from compose_runner.analysis.fast.process_state import preserved_process_state
+    from compose_runner.analysis.process_state import preserved_process_state
 
     with preserved_process_state():
         from compose_runner.analysis.job import run_job

@@ -15,9 +15,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from compose_runner import demo
+from compose_runner.local.demo import studies
 
-bundle = demo.bundle_document()
+bundle = studies.bundle_document()
 correction = {"method": "indep", "alpha": 0.05}
 bundle["specification"]["corrector"] = {"type": "FDRCorrector", "args": correction}
 

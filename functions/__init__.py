@@ -1,1 +1,1 @@
-"""The four functions of the service, one folder each; see ``compose_runner.http`` for the door they share."""
+"""The four functions of the service, one folder each; ``compose_runner.service.lambda_http`` is what they share."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compose_runner import demo
+from compose_runner.local.demo import studies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def main() -> int:
     with _service() as endpoint:
         os.environ["COMPOSE_RUNNER_ENDPOINT"] = endpoint
         for arguments in (
-            ["submit", demo.META_ANALYSIS_ID, "--artifact-prefix", NAME, "--follow"],
+            ["submit", studies.META_ANALYSIS_ID, "--artifact-prefix", NAME, "--follow"],
             ["results", NAME, "--download", str(RESULTS)],
         ):
             _show(arguments)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from numba.core.caching import IndexDataCacheFile
 
-from compose_runner.analysis.engine.warm import warm
+from compose_runner.analysis.compute.engine.warm import warm
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Lock

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class S3Checkpoints:
-    """A :class:`compose_runner.analysis.checkpoints.CheckpointPlace` below a job's prefix for checkpoints.
+    """A :class:`compose_runner.analysis.compute.checkpoints.CheckpointPlace` below a job's prefix for checkpoints.
 
     What S3 refuses is raised as an error of the runner: it comes up in the middle of the analysis, where any other
     error would count as the analysis's own.

@@ -12,10 +12,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from compose_runner.analysis.publish_record import RECORD_FILENAME
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.json_documents import strict_json
-from compose_runner.storage_keys import KEY_NAMES, METADATA_FILENAME, key_parameter
+from compose_runner.analysis.publish.record import RECORD_FILENAME
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.compose.json_documents import strict_json
+from compose_runner.service.storage import KEY_NAMES, METADATA_FILENAME, key_parameter
 from task.aws_errors import MISSING, code_of, explaining_aws
 
 if TYPE_CHECKING:

@@ -16,13 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner import log_events
-from compose_runner.analysis.fast.interpreter import own_process
+from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.interpreter import own_process
 from compose_runner.analysis.job import publish_again, run_job
-from compose_runner.analysis.monte_carlo import MonteCarlo
-from compose_runner.analysis.result_directory import ResultDirectory
 from compose_runner.analysis.shard import run_shard
-from compose_runner.console import LoggedProgress
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.commands.terminal import LoggedProgress
 from compose_runner.errors import (
     EXIT_CANNOT_RUN,
     EXIT_DONE,
@@ -33,8 +32,9 @@ from compose_runner.errors import (
     InterruptedRunError,
     SpreadWanted,
 )
-from compose_runner.observability import logger
 from compose_runner.progress import Progress
+from compose_runner.service import log_events
+from compose_runner.service.observability import logger
 from compose_runner.signals import SignalWatch, end_process
 from task.aws_errors import explaining_aws
 from task.checkpoints import S3Checkpoints

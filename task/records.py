@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from compose_runner.observability import logger
+from compose_runner.service.observability import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

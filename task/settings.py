@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from compose_runner import __version__
-from compose_runner.environments import DEFAULT_ENVIRONMENT
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
 from compose_runner.errors import MOST_SHARDS, AnalysisError
-from compose_runner.limits import NO_LIMITS, JobLimits
-from compose_runner.storage_keys import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
+from compose_runner.service.storage import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
+from compose_runner.specification.limits import NO_LIMITS, JobLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from compose_runner.environments import Environment
+from compose_runner.compose.environments import Environment
 
 if TYPE_CHECKING:
     from pathlib import Path

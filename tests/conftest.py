@@ -56,12 +56,12 @@ def pain_result() -> MetaResult:
     from nimare.meta.cbma import ALE
     from nimare.nimads import Studyset
 
-    from compose_runner import demo
-    from compose_runner.analysis.run import run_meta_analysis
+    from compose_runner.analysis.compute.workflow import run_meta_analysis
+    from compose_runner.local.demo import studies
 
     gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
-    studyset = demo.pain_studyset()
-    group = Studyset(studyset, target="mni152_2mm", annotations=[demo.annotation(studyset)]).combine_analyses()
+    studyset = studies.pain_studyset()
+    group = Studyset(studyset, target="mni152_2mm", annotations=[studies.annotation(studyset)]).combine_analyses()
     return run_meta_analysis(group, None, ALE(random_state=1), FDRCorrector(method="indep", alpha=0.05))
 
 

@@ -12,8 +12,8 @@ import urllib3
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
-from compose_runner.aws import clients
-from compose_runner.storage_keys import JobKeys
+from compose_runner.service.aws import clients
+from compose_runner.service.storage import JobKeys
 from tests.compose_stand_in import ComposeStandIn
 
 if TYPE_CHECKING:

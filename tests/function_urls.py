@@ -6,7 +6,7 @@ import base64
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from compose_runner import openapi
+from compose_runner.service import openapi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -166,15 +166,15 @@ def mutations(document: Any, values: list[Any], whole: bool) -> Iterator[tuple[F
 
 def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> None:
     """From a document to what an estimator is given, as a job goes there; or to the maps."""
-    from compose_runner.analysis import compute
-    from compose_runner.analysis.bundle import load_bundle
+    from compose_runner.analysis import stages
+    from compose_runner.analysis.compute.estimators import build
+    from compose_runner.analysis.fetch.bundle import load_bundle
+    from compose_runner.analysis.fetch.reach import Reach
     from compose_runner.analysis.preparation import JobOptions, explaining
-    from compose_runner.analysis.reach import Reach
-    from compose_runner.analysis.result_directory import ResultDirectory
-    from compose_runner.analysis.specification import build
-    from compose_runner.environments import environment_named
+    from compose_runner.analysis.write.result_directory import ResultDirectory
+    from compose_runner.compose.environments import environment_named
     from compose_runner.progress import Progress
-    from compose_runner.specification import parse_specification
+    from compose_runner.specification.parsing import parse_specification
 
     path = folder / "bundle" / "bundle.json"
     path.write_text(content)
@@ -184,11 +184,11 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     specification = parse_specification(inputs.specification)
     directory = ResultDirectory(folder / "results")
     inputs.checksums()
-    studies = compute.select_studies(inputs, specification, environment_named("local"), directory, Progress())
+    studies = stages.select_studies(inputs, specification, environment_named("local"), directory, Progress())
     build(specification, n_cores=1, seed=1)
     if fit:
         with explaining(specification):
-            compute.compute(studies, specification, JobOptions(1), directory, Progress(), {})
+            stages.compute(studies, specification, JobOptions(1), directory, Progress(), {})
     directory.write_metadata({"specification": inputs.specification, "name": inputs.name})
 
 

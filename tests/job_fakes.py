@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
-from compose_runner.jobs.ports import Execution, Page, StoredArtifact, Window
+from compose_runner.service.errors import EngineError, JobExistsError, RequestError
+from compose_runner.service.ports import Execution, Page, StoredArtifact, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.result_directory import STATE, ResultDirectory
+from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from compose_runner.analysis.bundle import Bundle
-    from compose_runner.environments import Environment
+    from compose_runner.analysis.fetch.bundle import Bundle
+    from compose_runner.compose.environments import Environment
 
 # what changes a file system
 _CHANGES = ("link", "replace", "fsync", "mkdir", "rename", "unlink", "rmdir")
@@ -26,7 +26,7 @@ def run(
     inputs: tuple[Bundle, Environment] | None = None,
 ) -> list[str]:
     """Do with a directory what a run does; gives the names that it lists."""
-    from compose_runner.analysis.publish import prepare_publish
+    from compose_runner.analysis.publish.publishing import prepare_publish
 
     directory = ResultDirectory(place)
     with directory.claimed(overwrite=overwrite):

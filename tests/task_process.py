@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.local.engine import process_environment
+from compose_runner.local.aws.emulator import process_environment
 
 if TYPE_CHECKING:
-    from compose_runner.local.engine import EmbeddedAws
+    from compose_runner.local.aws.emulator import EmbeddedAws
 
 REPOSITORY = Path(__file__).parents[1]
 BUCKET = "results-bucket"

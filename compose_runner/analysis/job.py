@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.analysis.bundle import Bundle, save_bundle
-from compose_runner.analysis.monte_carlo import MonteCarlo
+from compose_runner.analysis.compute.estimators import usable_cores
+from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.fetch.bundle import Bundle, save_bundle
 from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
 from compose_runner.analysis.problems import Problems
-from compose_runner.analysis.provenance import machine, versions
-from compose_runner.analysis.publish import page_of, prepare_publish, publish
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.analysis.specification import usable_cores
-from compose_runner.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
+from compose_runner.analysis.publish.publishing import page_of, prepare_publish, publish
+from compose_runner.analysis.write.provenance import machine, versions
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
 from compose_runner.errors import ResultDirectoryError
 from compose_runner.progress import Progress, Stage
-from compose_runner.storage_keys import METADATA_FILENAME
+from compose_runner.service.storage import METADATA_FILENAME
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from nimare.results import MetaResult
 
-    from compose_runner.specification import Specification
+    from compose_runner.specification.parsing import Specification
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def run_job(
         nothing computed is lost when Compose refuses.
     on_publish_change : callable, optional
         Called with the result directory after every change of its record of the upload; see
-        :func:`compose_runner.analysis.publish.publish`.
+        :func:`compose_runner.analysis.publish.publishing.publish`.
     bundle : path-like, optional
         Inputs from a disk.
     save_bundle_to : path-like, optional
@@ -122,7 +122,7 @@ def run_job(
         the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names.
     overwrite : bool
         Use a result directory that holds files which no run wrote; see
-        :meth:`compose_runner.analysis.result_directory.ResultDirectory.claimed`.
+        :meth:`compose_runner.analysis.write.result_directory.ResultDirectory.claimed`.
 
     Raises
     ------

@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.addresses import allowed_hosts
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.analysis.bundle import Bundle, fetch_bundle, load_bundle
-from compose_runner.analysis.engine.sessions import ShardFinished
-from compose_runner.analysis.fast.interpreter import importing
+from compose_runner.analysis.compute.engine.sessions import ShardFinished
+from compose_runner.analysis.compute.prediction import predict
+from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle, load_bundle
+from compose_runner.analysis.interpreter import importing
+from compose_runner.compose.addresses import allowed_hosts
 from compose_runner.errors import AnalysisError, ComposeRunnerError
-from compose_runner.methods import KERNEL_ARGUMENT, correction_methods
-from compose_runner.nimare_signatures import signatures
-from compose_runner.prediction import predict
 from compose_runner.progress import Progress, Stage
-from compose_runner.specification import Specification, parse_specification
+from compose_runner.specification.estimators import KERNEL_ARGUMENT, correction_methods
+from compose_runner.specification.parsing import Specification, parse_specification
+from compose_runner.specification.signatures import signatures
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from compose_runner.analysis.monte_carlo import MonteCarlo, MonteCarloRun
-    from compose_runner.analysis.result_directory import ResultDirectory
-    from compose_runner.environments import Environment
+    from compose_runner.analysis.compute.monte_carlo import MonteCarlo, MonteCarloRun
+    from compose_runner.analysis.write.result_directory import ResultDirectory
+    from compose_runner.compose.environments import Environment
 
 # arguments that size what is in memory
 _SIZES = frozenset({"n_iters", "difference_iterations", "n_subsamples", "n_histogram_bins", "r"})
@@ -88,7 +88,7 @@ def begin(
     specification : Specification
         Checked.
     compute : module
-        :mod:`compose_runner.analysis.compute`.
+        :mod:`compose_runner.analysis.stages`.
     """
     progress.start(Stage.FETCH)
     with ThreadPoolExecutor(1, thread_name_prefix="imports") as thread:
@@ -192,4 +192,4 @@ def _inputs(
 def _computing_module() -> Any:
     """Import NiMARE, and what a job needs of it."""
     with importing():
-        return import_module("compose_runner.analysis.compute")
+        return import_module("compose_runner.analysis.stages")

@@ -6,18 +6,18 @@ import logging
 from typing import TYPE_CHECKING
 
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.analysis.engine.sessions import ShardFinished
+from compose_runner.analysis.compute.engine.sessions import ShardFinished
+from compose_runner.analysis.compute.estimators import usable_cores
 from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.analysis.specification import usable_cores
-from compose_runner.environments import DEFAULT_ENVIRONMENT, environment_named
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.progress import Progress, Stage
 
 if TYPE_CHECKING:
     import os
 
-    from compose_runner.analysis.monte_carlo import MonteCarlo
-    from compose_runner.environments import Environment
+    from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+    from compose_runner.compose.environments import Environment
 
 log = logging.getLogger(__name__)
 

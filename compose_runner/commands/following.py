@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import ValidationError
 
-from compose_runner import log_events
 from compose_runner.commands.service_options import print_json, say
-from compose_runner.console import TerminalProgress
+from compose_runner.commands.terminal import TerminalProgress
 from compose_runner.escaping import visible
 from compose_runner.progress import ProgressRecord
+from compose_runner.service import log_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
-    from compose_runner.client_answers import JobStatus, LogRecord, Update
+    from compose_runner.client.models import JobStatus, LogRecord, Update
 
 # fields of a record that are the same in all of a job's records, or only for machines
 _UNSHOWN = frozenset(

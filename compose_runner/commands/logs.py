@@ -7,7 +7,7 @@ import sys
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.client_answers import SUCCEEDED
+from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
 from compose_runner.errors import EXIT_CANNOT_RUN

@@ -10,11 +10,11 @@ import click
 
 from compose_runner.cli import ending_well
 from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
-from compose_runner.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
+from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
 
 if TYPE_CHECKING:
-    from compose_runner.client import Client
-    from compose_runner.client_answers import Artifact
+    from compose_runner.client.client import Client
+    from compose_runner.client.models import Artifact
 
 REPORT = "report.html"
 

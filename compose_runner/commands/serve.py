@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compose_runner.client_settings import TOKEN_VARIABLE
+from compose_runner.client.addresses import TOKEN_VARIABLE
 from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_DONE
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def run(service: Service, options: ServiceOptions) -> int:
     try:
         with service:
             if service.demo is not None:
-                from compose_runner.demo import META_ANALYSIS_ID
+                from compose_runner.local.demo.studies import META_ANALYSIS_ID
 
                 log.info("the demo's meta-analysis is %s", META_ANALYSIS_ID)
             log.info("ready; %d jobs at a time", options.max_parallel_jobs)

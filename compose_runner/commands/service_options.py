@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compose_runner.client import Client
-from compose_runner.client_settings import TOKEN_VARIABLE
+from compose_runner.client.addresses import TOKEN_VARIABLE
+from compose_runner.client.client import Client
 from compose_runner.escaping import json_text, visible
 
 if TYPE_CHECKING:

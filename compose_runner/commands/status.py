@@ -6,7 +6,7 @@ import click
 
 from compose_runner.cli import ending_well
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
-from compose_runner.console import time_left
+from compose_runner.commands.terminal import time_left
 
 
 @click.command(context_settings=CONTEXT)

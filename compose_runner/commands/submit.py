@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from compose_runner.cli import ending_well
-from compose_runner.client_answers import SUCCEEDED
+from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
-from compose_runner.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
 from compose_runner.errors import EXIT_CANNOT_RUN
 from compose_runner.escaping import visible
 

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, Self
 
 import platformdirs
 
-from compose_runner import settings
-from compose_runner.local.application import TEMPLATE, application_root
-from compose_runner.local.archive import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, Archive
-from compose_runner.local.artifact_server import ArtifactServer
-from compose_runner.local.demo_compose import DemoCompose
-from compose_runner.local.engine import EmbeddedAws, process_environment
-from compose_runner.local.functions import Function, default_processes
-from compose_runner.local.gateway import Gateway
+from compose_runner.local.aws.artifact_server import ArtifactServer
+from compose_runner.local.aws.emulator import EmbeddedAws, process_environment
+from compose_runner.local.aws.overrides import override_names
+from compose_runner.local.demo.compose import DemoCompose
+from compose_runner.local.functions.gateway import Gateway
+from compose_runner.local.functions.pool import Function, default_processes
 from compose_runner.local.http_server import LOOPBACK, is_loopback
-from compose_runner.local.overrides import override_names
-from compose_runner.local.resources import Stack
-from compose_runner.local.restart import Keeper
-from compose_runner.log_events import ARTIFACT_PREFIX
+from compose_runner.local.stack.application import TEMPLATE, application_root
+from compose_runner.local.stack.resources import Stack
+from compose_runner.local.state.directory import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, Archive
+from compose_runner.local.state.restart import Keeper
+from compose_runner.service import settings
+from compose_runner.service.log_events import ARTIFACT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from compose_runner.local.functions import FunctionCode
+    from compose_runner.local.functions.pool import FunctionCode
 
 log = logging.getLogger("compose_runner.serve")
 
@@ -153,9 +153,9 @@ class Service:
             The port or the data directory is in use.
         TokenMissingError
             Others than this machine would reach the service without a token.
-        compose_runner.local.template.TemplateError
+        compose_runner.local.stack.template.TemplateError
             The template asks for something that is not known here.
-        compose_runner.local.functions.FunctionError
+        compose_runner.local.functions.pool.FunctionError
             A function cannot be imported.
         """
         options = self.options

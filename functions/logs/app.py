@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose_runner import cold_start, http
-from compose_runner.aws import clients
-from compose_runner.aws.records import CloudWatchRecords
-from compose_runner.jobs.logs import JobLogs
-from compose_runner.operations import LOGS
-from compose_runner.settings import LogsSettings
+from compose_runner.service import cold_start, lambda_http
+from compose_runner.service.aws import clients
+from compose_runner.service.aws.records import CloudWatchRecords
+from compose_runner.service.logs import JobLogs
+from compose_runner.service.operations import LOGS
+from compose_runner.service.settings import LogsSettings
 
 if TYPE_CHECKING:
-    from compose_runner.contract import LogsReply, LogsRequest
-    from compose_runner.lambda_events import Call
+    from compose_runner.service.contract import LogsReply, LogsRequest
+    from compose_runner.service.lambda_events import Call
 
 
-@http.serves(LOGS)
+@lambda_http.serves(LOGS)
 def handler(request: LogsRequest, call: Call) -> LogsReply:
     """Collect the job's records."""
     settings = LogsSettings.read()

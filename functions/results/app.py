@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose_runner import cold_start, http
-from compose_runner.aws import clients
-from compose_runner.aws.artifacts import S3Artifacts
-from compose_runner.jobs.results import JobResults
-from compose_runner.operations import RESULTS
-from compose_runner.settings import ResultsSettings, artifacts_endpoint
+from compose_runner.service import cold_start, lambda_http
+from compose_runner.service.aws import clients
+from compose_runner.service.aws.artifacts import S3Artifacts
+from compose_runner.service.operations import RESULTS
+from compose_runner.service.results import JobResults
+from compose_runner.service.settings import ResultsSettings, artifacts_endpoint
 
 if TYPE_CHECKING:
-    from compose_runner.contract import ResultsReply, ResultsRequest
-    from compose_runner.lambda_events import Call
+    from compose_runner.service.contract import ResultsReply, ResultsRequest
+    from compose_runner.service.lambda_events import Call
 
 
-@http.serves(RESULTS)
+@lambda_http.serves(RESULTS)
 def handler(request: ResultsRequest, call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose_runner import cold_start, http
-from compose_runner.aws import clients
-from compose_runner.aws.artifacts import S3Artifacts
-from compose_runner.aws.executions import StepFunctionsExecutions
-from compose_runner.aws.keys import ParameterStoreKeys
-from compose_runner.jobs.status import JobStatus
-from compose_runner.operations import STATUS
-from compose_runner.settings import StatusSettings
+from compose_runner.service import cold_start, lambda_http
+from compose_runner.service.aws import clients
+from compose_runner.service.aws.artifacts import S3Artifacts
+from compose_runner.service.aws.executions import StepFunctionsExecutions
+from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.operations import STATUS
+from compose_runner.service.settings import StatusSettings
+from compose_runner.service.status import JobStatus
 
 if TYPE_CHECKING:
-    from compose_runner.contract import StatusReply, StatusRequest
-    from compose_runner.lambda_events import Call
+    from compose_runner.service.contract import StatusReply, StatusRequest
+    from compose_runner.service.lambda_events import Call
 
 
-@http.serves(STATUS)
+@lambda_http.serves(STATUS)
 def handler(request: StatusRequest, call: Call) -> StatusReply:
     """Describe the job, after stopping it if that is what the client asks for."""
     settings = StatusSettings.read()

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose_runner import cold_start, http
-from compose_runner.aws import clients
-from compose_runner.aws.executions import StepFunctionsExecutions
-from compose_runner.aws.keys import ParameterStoreKeys
-from compose_runner.aws.records import CloudWatchRecords
-from compose_runner.compose_specifications import ComposeSpecifications
-from compose_runner.jobs.submit import Submission
-from compose_runner.limits import JobLimits
-from compose_runner.operations import SUBMIT
-from compose_runner.settings import SubmitSettings
+from compose_runner.compose.meta_analyses import ComposeSpecifications
+from compose_runner.service import cold_start, lambda_http
+from compose_runner.service.aws import clients
+from compose_runner.service.aws.executions import StepFunctionsExecutions
+from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.aws.records import CloudWatchRecords
+from compose_runner.service.operations import SUBMIT
+from compose_runner.service.settings import SubmitSettings
+from compose_runner.service.submit import Submission
+from compose_runner.specification.limits import JobLimits
 
 if TYPE_CHECKING:
-    from compose_runner.contract import SubmitReply, SubmitRequest
-    from compose_runner.lambda_events import Call
+    from compose_runner.service.contract import SubmitReply, SubmitRequest
+    from compose_runner.service.lambda_events import Call
 
 
-@http.serves(SUBMIT)
+@lambda_http.serves(SUBMIT)
 def handler(request: SubmitRequest, call: Call) -> SubmitReply:
     """Start the job, or find the one that the same request started before."""
     settings = SubmitSettings.read()
@@ -34,7 +34,7 @@ def handler(request: SubmitRequest, call: Call) -> SubmitReply:
         limits=JobLimits(settings.max_iterations),
         max_running_jobs=settings.max_running_jobs,
     )
-    return submission.submit(request, http.read_idempotency_key(call))
+    return submission.submit(request, lambda_http.read_idempotency_key(call))
 
 
 clients.prepare("stepfunctions")

@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from compose_runner import openapi
+from compose_runner.service import openapi
 from tests import embedded_aws as embedded
 from tests.function_urls import application
 
@@ -43,7 +43,7 @@ def aws() -> Iterator[embedded.EmbeddedAws]:
 
 def test_the_document_in_the_repository_is_current() -> None:
     assert (REPOSITORY / "openapi.json").read_text() == openapi.text(), (
-        "run: python -m compose_runner.openapi > openapi.json"
+        "run: python -m compose_runner.service.openapi > openapi.json"
     )
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from compose_runner import observability
-from compose_runner.aws import clients
 from compose_runner.errors import ComposeRunnerError
+from compose_runner.service import observability
+from compose_runner.service.aws import clients
 from functions.submit.app import handler
 from tests import embedded_aws as embedded
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.local.engine import EmbeddedAws, TaskFault
+from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from compose_runner.local.engine import EmbeddedAws, TaskFault
+from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
 from tests.contract.test_state_machine import Machine, until
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from compose_runner import observability, settings
-from compose_runner.aws.records import REFUSED_STREAMS
-from compose_runner.storage_keys import DEFAULT_RESULTS_PREFIX
+from compose_runner.service import observability, settings
+from compose_runner.service.aws.records import REFUSED_STREAMS
+from compose_runner.service.storage import DEFAULT_RESULTS_PREFIX
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())

@@ -19,7 +19,7 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from compose_runner import demo
+from compose_runner.local.demo import studies
 from tests.listening_ports import listening_ports, process_tree
 from tests.running_service import RunningService
 
@@ -93,7 +93,7 @@ def attempts(job: dict[str, Any], bucket: str) -> Iterator[tuple[str, str, dict[
     yield "GET", f"/results?artifact_prefix={prefix}", {}, b""
     yield "GET", f"/status?job_id={job['job_id']}", {}, b""
     yield "DELETE", f"/status?job_id={job['job_id']}", {}, b""
-    yield "GET", f"/api/meta-analyses/{demo.META_ANALYSIS_ID}", {}, b""
+    yield "GET", f"/api/meta-analyses/{studies.META_ANALYSIS_ID}", {}, b""
     yield "POST", "/api/meta-analysis-results", {}, b"{}"
     for method in ("OPTIONS", "TRACE", "PROPFIND"):
         yield method, "/", {"Access-Control-Request-Method": "POST"}, b""
@@ -142,7 +142,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture(scope="module")
 def job(service: RunningService) -> dict[str, Any]:
-    submitted = service.submit(demo.META_ANALYSIS_ID, artifact_prefix="mine")
+    submitted = service.submit(studies.META_ANALYSIS_ID, artifact_prefix="mine")
     service.wait_for(submitted["job_id"])
     return submitted
 
@@ -188,7 +188,7 @@ def test_ports_that_are_not_for_clients_answer_nobody_without_the_secret(
 ) -> None:
     before = jobs_of(service)
     # the demo's Compose tells everybody its one meta-analysis, and no other port does
-    path = f"/api/meta-analyses/{demo.META_ANALYSIS_ID}"
+    path = f"/api/meta-analyses/{studies.META_ANALYSIS_ID}"
     open_to_clients = [port for port in ports if ask(port, "GET", path, {}, b"")[0] == 200]
     closed = [port for port in ports if port not in (urlsplit(service.endpoint).port, *open_to_clients)]
     assert len(closed) == 2
@@ -321,10 +321,10 @@ def test_a_page_of_another_site_starts_and_reads_nothing_in_a_browser(
     browser.set_script_timeout(120)
     for host in ("localhost", "127.0.0.1"):
         browser.get(f"http://{host}:{other_site}/")
-        assert browser.execute_async_script(SCRIPT, ports, demo.META_ANALYSIS_ID) == []
+        assert browser.execute_async_script(SCRIPT, ports, studies.META_ANALYSIS_ID) == []
     assert jobs_of(service) == before
     # the same request from a client is served
-    service.submit(demo.META_ANALYSIS_ID, artifact_prefix="from-a-client")
+    service.submit(studies.META_ANALYSIS_ID, artifact_prefix="from-a-client")
     assert jobs_of(service) == sorted([*before, "from-a-client.json"])
 
 
@@ -339,7 +339,7 @@ def test_an_artifact_that_is_opened_reaches_no_port(service: RunningService, por
     assert browser.title == "a page of another site"
     assert browser.execute_script("return window.origin") == "null"
     browser.set_script_timeout(120)
-    assert browser.execute_async_script(SCRIPT, ports, demo.META_ANALYSIS_ID) == []
+    assert browser.execute_async_script(SCRIPT, ports, studies.META_ANALYSIS_ID) == []
     assert jobs_of(service) == before
 
 
@@ -358,7 +358,7 @@ def test_a_token_is_wanted_of_every_request_and_shown_nowhere(tmp_path: Path) ->
             ):
                 assert ask(port, method, target, headers, body)[0] == 401
         right = {"Authorization": f"Bearer {token}"}
-        submitted = {"meta_analysis_id": demo.META_ANALYSIS_ID, "artifact_prefix": "mine"}
+        submitted = {"meta_analysis_id": studies.META_ANALYSIS_ID, "artifact_prefix": "mine"}
         assert ask(port, "POST", "/submit", right, json.dumps(submitted).encode())[0] == 202
         for foreign_name in ("evil.example", f"evil.example:{port}"):
             assert ask(port, "GET", "/", {**right, "Host": foreign_name}, b"")[0] == 403

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from compose_runner import demo
-from compose_runner.client import Client
-from compose_runner.local.demo_compose import DemoCompose
+from compose_runner.client.client import Client
+from compose_runner.local.demo import studies
+from compose_runner.local.demo.compose import DemoCompose
 from tests import compose_backend
 from tests.browser import look_at_report
 from tests.running_service import RunningService
@@ -44,7 +44,9 @@ def service(tmp_path_factory: pytest.TempPathFactory, compose: DemoCompose) -> I
 @pytest.fixture(scope="module")
 def polls(service: RunningService) -> list[compose_backend.Poll]:
     """The demo, called as Compose calls it."""
-    return compose_backend.run(service, demo.META_ANALYSIS_ID, JOB_SECONDS, environment="production", no_upload=False)
+    return compose_backend.run(
+        service, studies.META_ANALYSIS_ID, JOB_SECONDS, environment="production", no_upload=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_compose_sees_progress_records_and_the_end(
     for message in ("workflow.start", "workflow.completed", "artifacts.uploaded", "metadata.written"):
         assert message in polls[-1].messages
     assert polls[-1].messages[-1] == "workflow.success"
-    assert ended["result"]["result_url"].endswith(f"/meta-analyses/{demo.META_ANALYSIS_ID}")
+    assert ended["result"]["result_url"].endswith(f"/meta-analyses/{studies.META_ANALYSIS_ID}")
     (result,) = compose.results.values()
     assert any(name.endswith("_tab-clust.tsv") for name in result["files"])
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from compose_runner.aws import clients, executions
-from compose_runner.aws.artifacts import S3Artifacts
-from compose_runner.aws.executions import StepFunctionsExecutions
-from compose_runner.aws.keys import ParameterStoreKeys
-from compose_runner.aws.records import CloudWatchRecords
-from compose_runner.compose_specifications import ComposeSpecifications
+from compose_runner.compose.meta_analyses import ComposeSpecifications
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
-from compose_runner.jobs.errors import EngineError, JobExistsError, RequestError
-from compose_runner.jobs.ports import Window
-from compose_runner.storage_keys import JobKeys
+from compose_runner.service.aws import clients, executions
+from compose_runner.service.aws.artifacts import S3Artifacts
+from compose_runner.service.aws.executions import StepFunctionsExecutions
+from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.aws.records import CloudWatchRecords
+from compose_runner.service.errors import EngineError, JobExistsError, RequestError
+from compose_runner.service.ports import Window
+from compose_runner.service.storage import JobKeys
 from tests import embedded_aws as embedded
 from tests.compose_stand_in import Answer
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.bundle import Origin, fetch_bundle, fetch_run_key
+from compose_runner.analysis.fetch.bundle import Origin, fetch_bundle, fetch_run_key
 from compose_runner.errors import (
     ComposeRunnerError,
     DocumentMalformedError,

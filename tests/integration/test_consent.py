@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.analysis.bundle import Bundle, Origin
-from compose_runner.analysis.publish import prepare_publish
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.environments import environment_named
+from compose_runner.analysis.fetch.bundle import Bundle, Origin
+from compose_runner.analysis.publish.publishing import prepare_publish
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.compose.environments import environment_named
 from tests import synthetic
 from tests.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
 from tests.running_command import COMPOSE_RUN, COMPOSE_RUNNER, PATIENCE_SECONDS

@@ -16,7 +16,7 @@ from nimare.meta.cbma import ALE, KDA, MKDADensity
 from nimare.meta.cbma.weights import StudyWeights
 from nimare.meta.kernel import ALEKernel, MKDAKernel
 
-from compose_runner.analysis import engine
+from compose_runner.analysis.compute import engine
 from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_mask, small_studyset
 
 STUDIES = [5, 1, 9, 3, 4, 12]
@@ -155,7 +155,7 @@ def test_a_saved_result_opens_as_nimares_own_and_a_copy_stays_ours(nimare_class:
 def test_a_kernel_that_does_not_apply_leaves_nimares_own_path_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, logger="compose_runner.analysis.engine")
+    caplog.set_level(logging.INFO, logger="compose_runner.analysis.compute.engine")
     arguments = {"kernel_transformer": ALEKernel, "kernel__fwhm": 8}
     seen: list[tuple[int, int]] = []
     with engine.observe_iterations(lambda *counts: seen.append(counts)):

@@ -12,7 +12,7 @@ import pytest
 from nimare.correct import FWECorrector
 from nimare.meta.cbma import ALESubtraction, MKDAChi2
 
-from compose_runner.analysis import engine
+from compose_runner.analysis.compute import engine
 from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
 
 GROUPS = ([5, 1, 9, 3], [4, 12, 2, 2, 7])
@@ -50,7 +50,7 @@ def test_chi2_thresholds_equal_nimares(voxel_thresh: float) -> None:
 
 
 def test_chi2_with_random_foci_leaves_nimares_own_path(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="compose_runner.analysis.engine")
+    caplog.set_level(logging.INFO, logger="compose_runner.analysis.compute.engine")
     arguments = {"kernel__r": 6, "fwe_null_method": "random-foci"}
     ours = corrected(engine.estimator_class("MKDAChi2", MKDAChi2), arguments, n_iters=3)
     assert_same_result(ours, corrected(MKDAChi2, arguments, n_iters=3))

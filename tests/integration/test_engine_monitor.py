@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 
-from compose_runner.analysis.engine.monitor import MODULES_WITH_BARS, observe_iterations
+from compose_runner.analysis.compute.engine.monitor import MODULES_WITH_BARS, observe_iterations
 
 MODULES = [importlib.import_module(name) for name in MODULES_WITH_BARS]
 

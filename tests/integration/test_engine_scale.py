@@ -13,8 +13,8 @@ from nimare.correct import FWECorrector
 from nimare.meta.cbma import SCALE
 from nimare.meta.kernel import ALEKernel, MKDAKernel
 
-from compose_runner.analysis import engine
-from compose_runner.analysis.engine.scale_permutations import compute_statistic, sums_reaching
+from compose_runner.analysis.compute import engine
+from compose_runner.analysis.compute.engine.scale_permutations import compute_statistic, sums_reaching
 from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
 
 OURS = engine.estimator_class("SCALE", SCALE)
@@ -81,7 +81,7 @@ def test_every_iteration_is_reported_and_shards_do_not_show_in_the_result() -> N
 
 
 def test_the_log_says_which_path_runs(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="compose_runner.analysis.engine")
+    caplog.set_level(logging.INFO, logger="compose_runner.analysis.compute.engine")
     corrected(OURS, [3, 2], kernel__fwhm=8)
     assert "SCALE: the voxels' null runs on compose-runner's kernel" in caplog.text
     assert "SCALE: the FWE correction runs on compose-runner's kernel" in caplog.text

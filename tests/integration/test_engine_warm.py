@@ -13,10 +13,10 @@ from nimare.correct import FWECorrector
 from nimare.nimads import Studyset
 from numba.core.dispatcher import Dispatcher
 
-from compose_runner.analysis.engine import foci_permutations
-from compose_runner.analysis.engine.estimators import ESTIMATORS
-from compose_runner.analysis.engine.warm import warm
-from compose_runner.analysis.fast.foci import foci_at_once
+from compose_runner.analysis.compute.engine import foci_permutations
+from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
+from compose_runner.analysis.compute.engine.warm import warm
+from compose_runner.analysis.compute.patches.foci import foci_at_once
 from tests import synthetic
 
 ONE_GROUP: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -44,7 +44,7 @@ def compiled() -> set[tuple[str, str, str]]:
     """Every compiled function with the types that it is compiled for: ours, and NiMARE's that we call."""
     found = set()
     for name, module in list(sys.modules.items()):
-        if name.startswith(("compose_runner.analysis.engine", "nimare.meta")):
+        if name.startswith(("compose_runner.analysis.compute.engine", "nimare.meta")):
             for function in vars(module).values():
                 if isinstance(function, Dispatcher):
                     place = (function.py_func.__module__, function.py_func.__name__)

@@ -9,8 +9,8 @@ from nimare import diagnostics
 from nimare.meta import kernel
 from nimare.meta.utils import compute_kda_ma
 
-from compose_runner.analysis.fast import foci
-from compose_runner.analysis.fast.foci import foci_at_once, foci_per_cluster, spheres
+from compose_runner.analysis.compute.patches import foci
+from compose_runner.analysis.compute.patches.foci import foci_at_once, foci_per_cluster, spheres
 
 COUNT_FOCI = diagnostics._count_foci_per_cluster
 

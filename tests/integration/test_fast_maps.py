@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nimare.meta.cbma import ALE, MKDAChi2
 
-from compose_runner.analysis.fast.maps import save_maps
+from compose_runner.analysis.write.maps import save_maps
 from tests.integration.engine_studies import fitted, small_studyset
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from nilearn.reporting import get_clusters_table
 from nilearn.reporting.get_clusters_table import _pare_subpeaks
 from scipy import ndimage
 
-from compose_runner.analysis.fast.tables import cluster_tables_by_box, far_apart
+from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box, far_apart
 
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, 2.0, 0, -50], [0, 0, 3.0, -30], [0, 0, 0, 1]])
 

@@ -11,8 +11,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from compose_runner import http
-from compose_runner.aws import clients
+from compose_runner.service import lambda_http
+from compose_runner.service.aws import clients
 from tests import embedded_aws as embedded
 from tests.aws_failures import Body, instance_of, walk
 
@@ -71,7 +71,7 @@ def check_all() -> None:
         assert set(body) <= {"status", "error", "artifact_prefix"}
         assert body["status"] == "FAILED"
         assert body["error"]
-        assert body["error"] != http.INTERNAL_ERROR
+        assert body["error"] != lambda_http.INTERNAL_ERROR
         assert "MARKED-KEY" not in body["error"]
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 
-from compose_runner import connections, web
-from compose_runner.addresses import AddressRefusedError, AllowedHosts
-from compose_runner.analysis import map_files, nifti
-from compose_runner.analysis.downloads import download
-from compose_runner.analysis.images import stage_images
-from compose_runner.analysis.reach import Reach
-from compose_runner.connections import Deadline, TimeLimitError
+from compose_runner.analysis.fetch.downloads import download
+from compose_runner.analysis.fetch.reach import Reach
+from compose_runner.analysis.select import map_files, nifti
+from compose_runner.analysis.select.images import stage_images
+from compose_runner.compose import connections, http_client
+from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts
+from compose_runner.compose.connections import Deadline, TimeLimitError
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
 from tests import synthetic
 from tests.hostile_host import OK, HostileHost, answer, forever, once
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOBODY = AllowedHosts()
-SHORT = web.Limits(n_bytes=1 << 20, seconds=0.6)
-LONG = web.Limits(n_bytes=1 << 20, seconds=20.0)
+SHORT = http_client.Limits(n_bytes=1 << 20, seconds=0.6)
+LONG = http_client.Limits(n_bytes=1 << 20, seconds=20.0)
 
 
 def allowing(*hosts: HostileHost) -> AllowedHosts:
     return AllowedHosts.of(*(host.address for host in hosts))
 
 
-def fetch(address: str, tmp_path: Path, allowed: AllowedHosts, limits: web.Limits = LONG, attempts: int = 0) -> None:
+def fetch(
+    address: str, tmp_path: Path, allowed: AllowedHosts, limits: http_client.Limits = LONG, attempts: int = 0
+) -> None:
     download(address, "map m", tmp_path / "m", limits=limits, allowed=allowed, attempts=attempts)
 
 
@@ -48,7 +50,7 @@ def studyset_with(address: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "0.0.0.0", "127.1", "0x7f000001", "2130706433", "[::1]"])
 def test_no_spelling_of_this_machine_is_asked(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileHost(once(answer(200, b"secret"))) as host:
-        monkeypatch.setattr("compose_runner.addresses.PUBLIC_PORTS", frozenset({host.port}))
+        monkeypatch.setattr("compose_runner.compose.addresses.PUBLIC_PORTS", frozenset({host.port}))
         with pytest.raises(DocumentMissingError, match="may not be asked"):
             fetch(f"http://{name}:{host.port}/z.nii.gz", tmp_path, NOBODY)
         assert host.connections == 0
@@ -118,7 +120,7 @@ def test_a_redirect_leads_to_public_hosts_or_back(tmp_path: Path) -> None:
         with pytest.raises(DocumentMissingError, match="may not be asked"):
             fetch(host.address, tmp_path, allowing(host))
         with pytest.raises(DocumentMissingError, match="may not be asked"):
-            web.get_json(host.address, "meta-analysis m", attempts=0)
+            http_client.get_json(host.address, "meta-analysis m", attempts=0)
         assert len(host.requests) == 2
         assert inside.connections == 0
 
@@ -137,14 +139,14 @@ def test_redirects_come_to_an_end(tmp_path: Path) -> None:
     with HostileHost(once(answer(302, Location="/z.nii.gz"))) as host:
         with pytest.raises(DocumentMissingError, match="may not be asked"):
             fetch(host.address, tmp_path, allowing(host))
-        assert len(host.requests) == web.MOST_REDIRECTS + 1
+        assert len(host.requests) == http_client.MOST_REDIRECTS + 1
 
 
 def test_a_redirect_never_gives_up_encryption() -> None:
     with pytest.raises(AddressRefusedError, match="HTTPS"):
-        web._redirected("https://x.org/z", "http://x.org/z")
-    assert web._redirected("https://x.org/a", "/b") == "https://x.org/b"
-    assert web._redirected("http://x.org/a", "https://y.org/b") == "https://y.org/b"
+        http_client._redirected("https://x.org/z", "http://x.org/z")
+    assert http_client._redirected("https://x.org/a", "/b") == "https://x.org/b"
+    assert http_client._redirected("http://x.org/a", "https://y.org/b") == "https://y.org/b"
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n", OK + b"Content-Length: 999999\r\n\r\n"])
@@ -164,7 +166,7 @@ def test_a_handshake_by_drops_ends_with_its_time(tmp_path: Path) -> None:
         Deadline(0.6),
         pytest.raises((TimeLimitError, urllib3.exceptions.HTTPError)),
     ):
-        web.pool().request("GET", f"https://127.0.0.1:{host.port}/", retries=web.retries(0))
+        http_client.pool().request("GET", f"https://127.0.0.1:{host.port}/", retries=http_client.retries(0))
 
 
 @pytest.mark.parametrize(
@@ -187,9 +189,9 @@ def test_a_service_cannot_ask_for_a_long_wait(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(time, "sleep", waits.append)
     with HostileHost(once(answer(503, Retry_After=asked))) as host:
         with pytest.raises(ServiceUnavailableError, match="503"):
-            fetch(host.address, tmp_path, allowing(host), web.Limits(1000, 100.0), attempts=2)
+            fetch(host.address, tmp_path, allowing(host), http_client.Limits(1000, 100.0), attempts=2)
         assert len(host.requests) == 3
-    assert all(wait <= web.LONGEST_WAIT_SECONDS for wait in waits)
+    assert all(wait <= http_client.LONGEST_WAIT_SECONDS for wait in waits)
 
 
 def test_waiting_ends_with_the_time_of_the_file(tmp_path: Path) -> None:
@@ -206,16 +208,16 @@ def test_a_document_has_a_largest_size_as_it_unfolds() -> None:
         HostileHost(once(answer(200, bomb, Content_Encoding="gzip"))) as host,
         pytest.raises(DocumentMalformedError, match="more than 1048576 bytes"),
     ):
-        web.get_json(host.address, "studyset s", attempts=0, limits=LONG)
+        http_client.get_json(host.address, "studyset s", attempts=0, limits=LONG)
     with HostileHost(
         once(answer(200, gzip.compress(json.dumps({"id": "s"}).encode()), Content_Encoding="gzip"))
     ) as host:
-        assert web.get_json(host.address, "studyset s", attempts=0) == {"id": "s"}
+        assert http_client.get_json(host.address, "studyset s", attempts=0) == {"id": "s"}
     with (
         HostileHost(once(answer(200, bomb, Content_Encoding="gzip, gzip"))) as host,
         pytest.raises(DocumentMalformedError, match="was not asked for"),
     ):
-        web.get_json(host.address, "studyset s", attempts=0)
+        http_client.get_json(host.address, "studyset s", attempts=0)
 
 
 def test_refused_and_unanswered_hosts_are_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,14 +226,14 @@ def test_refused_and_unanswered_hosts_are_told_alike(tmp_path: Path, monkeypatch
     with HostileHost(once(answer(404))) as listening, HostileHost(once(answer(200))) as gone:
         pass
     with HostileHost(once(answer(404))) as listening:
-        monkeypatch.setattr("compose_runner.addresses.PUBLIC_PORTS", frozenset({listening.port, gone.port}))
+        monkeypatch.setattr("compose_runner.compose.addresses.PUBLIC_PORTS", frozenset({listening.port, gone.port}))
         for place in (listening, gone):
             reasons.add(stage_images(studyset_with(place.address), tmp_path / "a", attempts=0).maps[0].reason)
         assert listening.connections == 0
     assert reasons == {"the map could not be fetched from 127.0.0.1"}
     monkeypatch.setattr(connections, "is_public", lambda _address: True)
     with HostileHost(once(answer(404))) as public:
-        monkeypatch.setattr("compose_runner.addresses.PUBLIC_PORTS", frozenset({public.port, gone.port}))
+        monkeypatch.setattr("compose_runner.compose.addresses.PUBLIC_PORTS", frozenset({public.port, gone.port}))
         (told,) = stage_images(studyset_with(public.address), tmp_path / "b", attempts=0).maps
         assert told.reason in reasons
     with pytest.raises(ServiceUnavailableError, match=r"the map could not be fetched from 127\.0\.0\.1 \(127"):

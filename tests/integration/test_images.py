@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.addresses import AllowedHosts
-from compose_runner.analysis.coverage import (
+from compose_runner.analysis.compute.coverage import (
     COVERAGE_FILENAME,
     describe_coverage,
     refuse_empty_result,
     refuse_without_maps,
 )
-from compose_runner.analysis.images import map_kind, map_source
-from compose_runner.analysis.images import stage_images as stage_images_within
-from compose_runner.analysis.reach import Reach
+from compose_runner.analysis.fetch.reach import Reach
+from compose_runner.analysis.select.images import map_kind, map_source
+from compose_runner.analysis.select.images import stage_images as stage_images_within
+from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.errors import EmptyResultError, ImageError, ServiceUnavailableError
 from tests import synthetic
 from tests.compose_stand_in import Answer, ComposeStandIn
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from compose_runner.analysis.images import StagedImages
+    from compose_runner.analysis.select.images import StagedImages
 
 STUDYSET = synthetic.random_studyset(n_studies=2, analyses_per_study=1)
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.analysis import compute
-from compose_runner.analysis.checkpoints import CheckpointDirectory
+from compose_runner.analysis import stages
+from compose_runner.analysis.compute.checkpoints import CheckpointDirectory
+from compose_runner.analysis.compute.monte_carlo import MonteCarlo
 from compose_runner.analysis.job import run_job
-from compose_runner.analysis.monte_carlo import MonteCarlo
 from compose_runner.errors import LimitExceededError
-from compose_runner.limits import JobLimits
-from compose_runner.local.engine import EmbeddedAws
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.specification.limits import JobLimits
 from task.settings import TaskSettings, TaskSettingsError
 from tests import synthetic
 from tests.compose_stand_in import STORE_HOST, ComposeStandIn
@@ -73,7 +73,7 @@ def test_a_prediction_beyond_the_limit_ends_the_job_before_it_computes_or_is_spr
     def computed(*_: Any, **__: Any) -> None:
         raise AssertionError("it computes")
 
-    monkeypatch.setattr(compute, "compute", computed)
+    monkeypatch.setattr(stages, "compute", computed)
     place = CheckpointDirectory(tmp_path / "kept")
     monte_carlo = MonteCarlo(place=place, most_shards=16, threshold_seconds=0.0, limits=JobLimits(core_hours=1e-6))
 

@@ -10,7 +10,7 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from botocore.exceptions import ClientError
 
-from compose_runner.local.engine import EmbeddedAws, TaskFault, process_environment
+from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault, process_environment
 from tests.integration.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:

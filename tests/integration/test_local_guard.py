@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 
-from compose_runner.local.guard import Guard
+from compose_runner.local.aws.guard import Guard
 
 # starts three tasks, forgets the second, and waits to be killed
 SERVICE = """
 import signal, subprocess, sys, time
-from compose_runner.local.guard import Guard
+from compose_runner.local.aws.guard import Guard
 guard = Guard()
 willing = "import signal; print(flush=True); signal.pause()"
 stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); [*iter(signal.pause, 1)]"

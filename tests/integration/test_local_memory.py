@@ -14,10 +14,11 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from botocore.exceptions import ClientError
 
-from compose_runner.local import engine, restart
-from compose_runner.local.archive import Archive
-from compose_runner.local.engine import EmbeddedAws
-from compose_runner.local.restart import Keeper
+from compose_runner.local.aws import emulator
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.state import restart
+from compose_runner.local.state.directory import Archive
+from compose_runner.local.state.restart import Keeper
 from tests.integration.local_machines import machine, run_task
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def counted() -> Counter[str]:
 
 @pytest.fixture(params=["with an archive", "without one"])
 def jobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
-    monkeypatch.setattr(engine, "MEMORY_EXECUTIONS", IN_MEMORY)
+    monkeypatch.setattr(emulator, "MEMORY_EXECUTIONS", IN_MEMORY)
     monkeypatch.setattr(restart, "MEMORY_JOBS", IN_MEMORY)
     archive = Archive(tmp_path) if request.param == "with an archive" else None
     with EmbeddedAws([sys.executable, "-S", "-c", LINE], max_parallel_tasks=1) as aws:

@@ -22,9 +22,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 
-from compose_runner.local import moto_patches
-from compose_runner.local.archive import StorageError
-from compose_runner.local.engine import EmbeddedAws, TaskFault
+from compose_runner.local.aws import patches
+from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
+from compose_runner.local.state.directory import StorageError
 from tests.integration.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def test_every_patch_has_a_test_here() -> None:
     tested = {name for names in TESTED.values() for name in names}
-    assert tested == {patch.name for patch in moto_patches.PATCHES}
+    assert tested == {patch.name for patch in patches.PATCHES}
 
 
 def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
@@ -113,24 +113,24 @@ def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
 
 
 def test_every_patch_gives_a_reason_and_a_version() -> None:
-    assert all(patch.reason and patch.moto for patch in moto_patches.PATCHES)
+    assert all(patch.reason and patch.moto for patch in patches.PATCHES)
 
 
 @pytest.mark.parametrize("name", ["parameter case", "response case"])
 def test_a_task_cannot_be_launched(bench: Bench, name: str) -> None:
-    with moto_patches.without(name):
+    with patches.without(name):
         assert bench.run()["status"] == "FAILED"
     bench.end_tasks()
 
 
 @pytest.mark.parametrize("name", ["no memory in the container", "interface without a name"])
 def test_a_task_cannot_be_placed(bench: Bench, name: str) -> None:
-    with moto_patches.without(name), pytest.raises(ClientError, match="500"):
+    with patches.without(name), pytest.raises(ClientError, match="500"):
         bench.launch()
 
 
 def test_a_tasks_times_cannot_be_an_output(bench: Bench) -> None:
-    with moto_patches.without("times in answers"), pytest.raises((ClientError, TimeoutError)):
+    with patches.without("times in answers"), pytest.raises((ClientError, TimeoutError)):
         bench.run()
 
 
@@ -142,23 +142,23 @@ def test_the_interpreter_does_not_know_every_service(bench: Bench) -> None:
         "End": True,
     }
     assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "SUCCEEDED"
-    with moto_patches.without("service names"):
+    with patches.without("service names"):
         assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "FAILED"
 
 
 def test_the_interpreter_looks_for_another_server(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_PORT", "9")  # nobody listens there
-    with moto_patches.without("shared clients"):
+    with patches.without("shared clients"):
         assert bench.run()["status"] == "FAILED"
 
 
 def test_exit_codes_are_not_seen(bench: Bench) -> None:
-    with moto_patches.without("exit codes"):
+    with patches.without("exit codes"):
         assert bench.run("exit 1")["status"] == "SUCCEEDED"
 
 
 def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
-    with moto_patches.without("abandoned tasks"):
+    with patches.without("abandoned tasks"):
         arn = bench.start_waiting_task()
         (run,) = bench.aws.running_tasks
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
@@ -169,14 +169,14 @@ def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
 
 def test_a_retry_ends_at_once(bench: Bench) -> None:
     retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1.0}]
-    with moto_patches.without("token per attempt"):
+    with patches.without("token per attempt"):
         ended = bench.run(f"once {bench.folder / 'retry'}", Retry=retry)
     assert ended["status"] == "FAILED"
     bench.end_tasks()
 
 
 def test_errors_of_the_launch_have_no_name(bench: Bench) -> None:
-    with moto_patches.without("errors of ECS"):
+    with patches.without("errors of ECS"):
         bench.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
         assert bench.run()["error"] == "States.Runtime"
 
@@ -188,18 +188,18 @@ def test_capacity_providers_are_dropped(bench: Bench) -> None:
         {"CapacityProvider": "FARGATE", "Weight": 1}
     ]
     assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "SUCCEEDED"
-    with moto_patches.without("capacity providers"):
+    with patches.without("capacity providers"):
         assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "FAILED"
 
 
 def test_looks_are_slow(bench: Bench) -> None:
     assert bench.aws.endpoint
-    with moto_patches.without("quick looks"):
-        assert state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > moto_patches.PAUSE_SECONDS
+    with patches.without("quick looks"):
+        assert state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > patches.PAUSE_SECONDS
 
 
 def test_a_launched_task_does_nothing(bench: Bench) -> None:
-    with moto_patches.without("containers run"):
+    with patches.without("containers run"):
         bench.launch(f"wait {bench.folder / 'never'}")
         assert bench.aws.running_tasks == []
 
@@ -209,7 +209,7 @@ def test_a_stopped_task_goes_on(bench: Bench) -> None:
     task = bench.launch(f"wait {mark}")
     wait_until(mark.exists)
     (run,) = bench.aws.running_tasks
-    with moto_patches.without("containers stop"):
+    with patches.without("containers stop"):
         bench.aws.client("ecs").stop_task(cluster=bench.made["cluster"], task=task["taskArn"])
         assert not run.finished.wait(0.5)
     bench.end_tasks()
@@ -225,7 +225,7 @@ def test_a_task_that_runs_is_said_to_have_ended(bench: Bench) -> None:
         return str(tasks["tasks"][0]["lastStatus"])
 
     assert status() == "RUNNING"
-    with moto_patches.without("status by itself"):
+    with patches.without("status by itself"):
         assert status() != "RUNNING"
     bench.end_tasks()
 
@@ -233,7 +233,7 @@ def test_a_task_that_runs_is_said_to_have_ended(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ["reason of a stop, given", "reason of a stop, kept"])
 def test_the_reason_of_a_stop_is_lost(bench: Bench, name: str) -> None:
     arn = bench.start(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
-    with moto_patches.without(name):
+    with patches.without(name):
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Cancelled", cause="by a test")
         assert not bench.aws.wait_for(arn).get("cause")
 
@@ -248,7 +248,7 @@ def test_a_stop_inside_a_map_is_a_failure(bench: Bench) -> None:
         return str(bench.aws.wait_for(arn)["status"])
 
     assert ended() == "ABORTED"
-    with moto_patches.without("stop inside a Map"):
+    with patches.without("stop inside a Map"):
         assert ended() == "FAILED"
     bench.end_tasks()
 
@@ -258,7 +258,7 @@ def test_a_time_out_has_no_end(bench: Bench) -> None:
     arn = bench.start(json.dumps({**definition, "TimeoutSeconds": 1}))
     ended = bench.aws.wait_for(arn)
     assert (ended["status"], "stopDate" in ended) == ("TIMED_OUT", True)
-    with moto_patches.without("end of a time-out"):
+    with patches.without("end of a time-out"):
         assert "stopDate" not in bench.aws.wait_for(arn)
 
 
@@ -274,7 +274,7 @@ def test_every_record_matches_a_pattern_of_a_field(bench: Bench) -> None:
         return [json.loads(event["message"])["artifact_prefix"] for event in found["events"]]
 
     assert matching() == ["one"]
-    with moto_patches.without("JSON filter patterns"):
+    with patches.without("JSON filter patterns"):
         assert matching() == ["one", "other"]
 
 
@@ -297,7 +297,7 @@ def test_a_definition_is_parsed_for_every_execution(bench: Bench, monkeypatch: p
     run()
     run()
     assert len(parsed) == 1
-    with moto_patches.without("parsed once"):
+    with patches.without("parsed once"):
         run()
         run()
     assert len(parsed) == 3
@@ -306,7 +306,7 @@ def test_a_definition_is_parsed_for_every_execution(bench: Bench, monkeypatch: p
 def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
     assert bench.aws.endpoint
     assert json_path.parse("$.a.b") is json_path.parse("$.a.b")
-    with moto_patches.without("paths parsed once"):
+    with patches.without("paths parsed once"):
         assert json_path.parse("$.a.b") is not json_path.parse("$.a.b")
 
 
@@ -354,7 +354,7 @@ def test_nobody_is_told_of_objects(bench: Bench, keeper: Keeper) -> None:
     s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
     s3.delete_object(Bucket="a-bucket", Key="key")
     assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
-    with moto_patches.without("objects as files"):
+    with patches.without("objects as files"):
         s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
         s3.delete_object(Bucket="a-bucket", Key="key")
     assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
@@ -369,7 +369,7 @@ def test_nobody_is_told_which_objects_are_wanted(bench: Bench, keeper: Keeper) -
     s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
     assert set(keeper.told) == {"wanted job/file", "wanted job/"}
     keeper.told.clear()
-    with moto_patches.without("objects when they are wanted"):
+    with patches.without("objects when they are wanted"):
         s3.get_object(Bucket="b-bucket", Key="job/file")
         s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
     assert keeper.told == []
@@ -385,12 +385,12 @@ def test_an_execution_that_left_memory_is_unknown(bench: Bench, keeper: Keeper) 
     for _ in range(2):
         with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
-        with moto_patches.without("earlier executions, described"), pytest.raises(ClientError):
+        with patches.without("earlier executions, described"), pytest.raises(ClientError):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
     assert keeper.told == ["asked for an execution"] * 2
     with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
         states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
-    with moto_patches.without("earlier executions, by name"):
+    with patches.without("earlier executions, by name"):
         again = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
     bench.aws.wait_for(again["executionArn"])
 
@@ -404,7 +404,7 @@ def test_records_are_only_in_memory(bench: Bench, keeper: Keeper) -> None:
     assert "nextToken" not in second
     assert logs.filter_log_events(**wanted, startTime=1001, endTime=1001)["events"][0]["message"] == "job 1"
     assert logs.filter_log_events(**wanted, nextToken="nonsense")["events"] == []
-    with moto_patches.without("records as files"):
+    with patches.without("records as files"):
         assert logs.filter_log_events(**wanted)["events"] == []
 
 
@@ -413,7 +413,7 @@ def test_everything_stays_in_a_list(bench: Bench) -> None:
     bench.launch()
     bench.end_tasks()
     assert len(ecs_models.Task.instances_tracked) == known
-    with moto_patches.without("no list of everything"):
+    with patches.without("no list of everything"):
         bench.launch()
     bench.end_tasks()
     assert len(ecs_models.Task.instances_tracked) == known + 1
@@ -423,7 +423,7 @@ def test_pages_of_every_site_may_read_answers(bench: Bench) -> None:
     assert bench.aws.endpoint
     client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
     assert "Access-Control-Allow-Origin" not in client.get("/", headers={"Origin": "https://a.example"}).headers
-    with moto_patches.without("no CORS"):
+    with patches.without("no CORS"):
         client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
         assert "Access-Control-Allow-Origin" in client.get("/", headers={"Origin": "https://a.example"}).headers
 
@@ -432,7 +432,7 @@ def test_nobody_is_told_of_executions_that_begin(bench: Bench, keeper: Keeper) -
     definition = machine(Wait={"Type": "Wait", "Seconds": 60, "End": True})
     arns = [bench.start(definition)]
     assert keeper.told == ["execution RUNNING"]
-    with moto_patches.without("beginnings of executions"):
+    with patches.without("beginnings of executions"):
         arns.append(bench.start(definition))
     assert keeper.told == ["execution RUNNING"]
     for arn in arns:
@@ -448,7 +448,7 @@ def test_nobody_is_told_of_log_records(bench: Bench, keeper: Keeper) -> None:
     record = {"logGroupName": "/group", "logStreamName": "stream", "logEvents": [{"timestamp": now, "message": "text"}]}
     logs.put_log_events(**record)
     assert keeper.told == [f"line text of /group at {now}"]
-    with moto_patches.without("log records as lines"):
+    with patches.without("log records as lines"):
         logs.put_log_events(**record)
     assert len(keeper.told) == 1
 

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from compose_runner.local.application import TEMPLATE, application_root
-from compose_runner.local.engine import EmbeddedAws
-from compose_runner.local.resources import Stack
+from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.service import PARAMETERS
-from compose_runner.local.template import TemplateError
+from compose_runner.local.stack.application import TEMPLATE, application_root
+from compose_runner.local.stack.resources import Stack
+from compose_runner.local.stack.template import TemplateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

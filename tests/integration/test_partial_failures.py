@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from nimare.diagnostics import FocusCounter, Jackknife
 
-from compose_runner.analysis import compute, report
+from compose_runner.analysis import stages
 from compose_runner.analysis.job import run_job
+from compose_runner.analysis.write import report
 from tests import synthetic
 
 if TYPE_CHECKING:
@@ -186,13 +187,13 @@ def test_a_diagnostic_that_fails_leaves_maps_and_other_tables(
     assert {problem["reason"] for problem in metadata["problems"]} == {REASON}
     assert REASON in files["report.html"].decode()
     # an unpickled result knows nothing of this package's diagnostics
-    assert b"compose_runner.analysis.run" not in files["meta_results.pkl"]
+    assert b"compose_runner.analysis.compute.workflow" not in files["meta_results.pkl"]
 
 
 @pytest.mark.parametrize(
     ("owner", "function", "lost"),
     [
-        (compute, "write_table", r".*\.tsv"),
+        (stages, "write_table", r".*\.tsv"),
         (pickle, "dump", r"meta_results\.pkl"),
     ],
 )
@@ -274,7 +275,7 @@ def test_figures_of_the_caller_stay_open_and_matplotlib_as_it_was(pain_result: A
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    from compose_runner.analysis.figures import drawing_quietly, nimare_figures
+    from compose_runner.analysis.write.figures import drawing_quietly, nimare_figures
 
     figure = plt.figure()
     before = dict(mpl.rcParams), mpl.get_backend()

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner import __version__
-from compose_runner.analysis.bundle import Bundle, fetch_bundle
-from compose_runner.analysis.document_shapes import Entity, canonical_json
-from compose_runner.analysis.publish import Published, matching_snapshots, page_of, prepare_publish, publish
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.analysis.result_record import sha256_of
+from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle
+from compose_runner.analysis.publish.publishing import (
+    Published,
+    matching_snapshots,
+    page_of,
+    prepare_publish,
+    publish,
+)
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.analysis.write.result_record import sha256_of
+from compose_runner.compose.document_shapes import Entity, canonical_json
 from compose_runner.errors import PublishError, ResultDirectoryError, ServiceUnavailableError, UploadKeyError
 from tests import synthetic
 from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
@@ -352,7 +358,7 @@ def test_the_record_says_which_environment(compose: ComposeStandIn, result_dir: 
 
 
 def test_a_bundle_without_an_id_leaves_no_record(tmp_path: Path, compose: ComposeStandIn) -> None:
-    from compose_runner.analysis.bundle import Origin
+    from compose_runner.analysis.fetch.bundle import Origin
 
     bundle = Bundle(STUDYSET, ANNOTATION, META_ANALYSIS["specification"], Origin.DISK)
     prepare_publish(tmp_path, bundle, compose.environment())
@@ -362,7 +368,7 @@ def test_a_bundle_without_an_id_leaves_no_record(tmp_path: Path, compose: Compos
 def test_a_bundle_without_an_id_takes_the_place_of_what_was_published_before(
     compose: ComposeStandIn, result_dir: Path
 ) -> None:
-    from compose_runner.analysis.bundle import Origin
+    from compose_runner.analysis.fetch.bundle import Origin
 
     prepared(compose, result_dir)
     bundle = Bundle(STUDYSET, ANNOTATION, META_ANALYSIS["specification"], Origin.DISK)

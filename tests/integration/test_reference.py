@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.analysis import reference
-from compose_runner.analysis.reference import (
+from compose_runner.analysis.select import reference
+from compose_runner.analysis.select.reference import (
     CACHE_DIR_VARIABLE,
     cache_directory,
     fetch_reference,
     load_reference,
 )
-from compose_runner.environments import (
+from compose_runner.compose.environments import (
     REFERENCE_STUDYSETS_URL,
     Environment,
     environment_named,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from nimare.diagnostics import FocusCounter
 
-from compose_runner.analysis.report import write_report
+from compose_runner.analysis.write.report import write_report
 from tests.browser import look_at_report
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner import prediction
-from compose_runner.analysis.checkpoints import CHECKPOINTS, INPUTS, CheckpointDirectory
-from compose_runner.analysis.engine import foci_permutations
-from compose_runner.analysis.engine.draws import FociDraws
+from compose_runner.analysis.compute import prediction
+from compose_runner.analysis.compute.checkpoints import CHECKPOINTS, INPUTS, CheckpointDirectory
+from compose_runner.analysis.compute.engine import foci_permutations
+from compose_runner.analysis.compute.engine.draws import FociDraws
+from compose_runner.analysis.compute.monte_carlo import MonteCarlo
 from compose_runner.analysis.job import run_job
-from compose_runner.analysis.monte_carlo import MonteCarlo
-from compose_runner.analysis.result_directory import STATE
 from compose_runner.analysis.shard import run_shard
+from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.errors import MOST_SHARDS, SpreadWanted
 from compose_runner.progress import Progress, ProgressRecord, Stage
 from tests import synthetic
@@ -161,7 +161,7 @@ def test_a_run_of_anything_else_does_not_go_on_from_it(
     elif change == "specification":
         bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", {"kernel__r": 8}, **FWE))
     elif change == "versions":
-        monkeypatch.setattr("compose_runner.analysis.checkpoints.versions", lambda: {"nimare": "another"})
+        monkeypatch.setattr("compose_runner.analysis.compute.checkpoints.versions", lambda: {"nimare": "another"})
     seed = 7 if change == "seed" else 42
     other = _Interruption(after=1)
     with pytest.raises(KeyboardInterrupt):

@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from compose_runner.analysis import signatures
-from compose_runner.nimare_signatures import signatures as known
+from compose_runner.specification import generate
+from compose_runner.specification.signatures import signatures as known
 
 
 def test_the_signatures_on_file_are_those_of_the_installed_nimare() -> None:
-    on_file = json.loads(signatures.SIGNATURES_PATH.read_text(encoding="utf-8"))
-    collected = json.loads(signatures.as_text(signatures.collect()))
+    on_file = json.loads(generate.SIGNATURES_PATH.read_text(encoding="utf-8"))
+    collected = json.loads(generate.as_text(generate.collect()))
     for document in (on_file, collected):
         del document["nimare_version"]
 
-    assert on_file == collected, "write them anew: python -m compose_runner.analysis.signatures"
+    assert on_file == collected, "write them anew: python -m compose_runner.specification.generate"
 
 
 def test_every_public_estimator_is_known() -> None:

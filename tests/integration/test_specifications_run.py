@@ -14,13 +14,13 @@ from nimare.meta.cbma import SCALE, BalancedALESubtraction, MKDADensity
 from nimare.meta.kernel import ALEKernel, KDAKernel
 from nimare.nimads import Studyset
 
-from compose_runner.analysis.sample_sizes import with_sample_sizes
-from compose_runner.analysis.selection import Groups, select
-from compose_runner.analysis.specification import build, usable_cores
+from compose_runner.analysis.compute.estimators import build, usable_cores
+from compose_runner.analysis.select.sample_sizes import with_sample_sizes
+from compose_runner.analysis.select.selection import Groups, select
 from compose_runner.errors import SelectionError, SpecificationError
-from compose_runner.methods import correction_methods
-from compose_runner.nimare_signatures import signatures
-from compose_runner.specification import parse_specification
+from compose_runner.specification.estimators import correction_methods
+from compose_runner.specification.parsing import parse_specification
+from compose_runner.specification.signatures import signatures
 from tests import synthetic
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from compose_runner.analysis.bundle import Bundle, Origin
-from compose_runner.analysis.publish import prepare_publish
-from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.fetch.bundle import Bundle, Origin
+from compose_runner.analysis.publish.publishing import prepare_publish
+from compose_runner.analysis.write.result_directory import ResultDirectory
 from tests import synthetic
 from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
 from tests.running_command import COMPOSE_RUN, COMPOSE_RUNNER, RunningCommand
@@ -62,7 +62,7 @@ PLACES = {
         time.sleep(600)
     """,
     "the writing of a result": """
-        from compose_runner.analysis.result_directory import ResultDirectory
+        from compose_runner.analysis.write.result_directory import ResultDirectory
         directory = ResultDirectory(sys.argv[1])
         with directory.claimed(), directory.writing() as folder:
             (folder / "z.nii.gz").write_bytes(b"half a m")
@@ -72,7 +72,7 @@ PLACES = {
 PROGRAM = """
 import contextlib, ctypes, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from compose_runner.ending import ending_well
+from compose_runner.commands.exit_codes import ending_well
 
 def action():
     print("ready", file=sys.stderr, flush=True)
@@ -114,7 +114,7 @@ def test_every_signal_ends_a_command_wherever_it_is(place: str, sent: signal.Sig
 
 
 def test_a_second_ctrl_c_ends_a_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    never = "import compose_runner.ending\ncompose_runner.ending.GRACE_SECONDS = 3600.0\n"
+    never = "import compose_runner.commands.exit_codes\ncompose_runner.ending.GRACE_SECONDS = 3600.0\n"
     interpreter, option, text = program("compiled code")
     with RunningCommand(interpreter, option, never + text) as command:
         command.wait_for_words("ready")
@@ -142,7 +142,7 @@ def test_children_end_with_a_command_that_is_killed() -> None:
 
 def test_an_answer_that_nobody_reads_to_its_end_is_no_error() -> None:
     text = (
-        "import click; from compose_runner.ending import ending_well\n"
+        "import click; from compose_runner.commands.exit_codes import ending_well\n"
         "ending_well(lambda: [click.echo('x' * 100) for _ in range(100_000)])"
     )
     with RunningCommand("bash", "-c", f'{sys.executable} -c "{text}" | head -1') as command:
@@ -179,7 +179,7 @@ def earlier(tmp_path: Path) -> Path:
     directory = ResultDirectory(tmp_path / "results")
     studyset = synthetic.random_studyset(n_studies=2)
     bundle = Bundle(studyset, synthetic.annotated(studyset), synthetic.specification(), Origin.DISK, "meta")
-    from compose_runner.environments import environment_named
+    from compose_runner.compose.environments import environment_named
 
     prepare_publish(directory, bundle, environment_named("production"))
     directory.write("z.nii.gz", b"map")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from compose_runner.analysis.table_files import write_table
+from compose_runner.analysis.write.tables import write_table
 from tests import hostile
 
 if TYPE_CHECKING:

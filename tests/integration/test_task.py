@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.local.engine import EmbeddedAws
+from compose_runner.local.aws.emulator import EmbeddedAws
 from tests.task_process import BUCKET, KEY, PREFIX, Surroundings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ STUB = """
 import json, logging, os, sys, time, warnings
 from types import SimpleNamespace
 import task.main
-from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
 from compose_runner.progress import Stage
 

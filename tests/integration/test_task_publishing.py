@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.local.engine import EmbeddedAws
+from compose_runner.local.aws.emulator import EmbeddedAws
 from tests import synthetic
 from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
 from tests.task_process import BUCKET, PREFIX, Surroundings
@@ -31,10 +31,10 @@ PROGRAM = """
 import os, sys
 from types import SimpleNamespace
 import task.main
-from compose_runner.analysis.bundle import fetch_bundle
-from compose_runner.analysis.publish import prepare_publish, publish
-from compose_runner.analysis.result_directory import ResultDirectory
-from compose_runner.environments import environment_named
+from compose_runner.analysis.fetch.bundle import fetch_bundle
+from compose_runner.analysis.publish.publishing import prepare_publish, publish
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.compose.environments import environment_named
 
 def run_job(meta_analysis_id, *, environment, result_dir, nsc_key, after_artifacts, on_publish_change, **_):
     if os.environ["BEHAVIOUR"] == "publish only":

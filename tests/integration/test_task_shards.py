@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
-from compose_runner.local.engine import EmbeddedAws
+from compose_runner.local.aws.emulator import EmbeddedAws
 from task.checkpoints import S3Checkpoints
 from task.settings import TaskSettings, TaskSettingsError
 from tests.task_process import BUCKET, PREFIX, Surroundings
@@ -25,7 +25,7 @@ STUB = """
 import json, os, sys
 from types import SimpleNamespace
 import task.main
-from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.errors import AnalysisError, ServiceUnavailableError, SpreadWanted
 from compose_runner.progress import Stage
 

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 AFTERWARDS = """
 import logging, sys, warnings
 from numba.core.dispatcher import Dispatcher
-from compose_runner.analysis.engine.warm import warm
+from compose_runner.analysis.compute.engine.warm import warm
 
 logging.disable(logging.WARNING)
 warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from compose_runner import web
+from compose_runner.compose import http_client
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
 from tests.compose_stand_in import Answer, ComposeStandIn
 
@@ -34,7 +34,7 @@ def _address(compose: ComposeStandIn) -> str:
 
 def test_a_document_is_fetched(compose: ComposeStandIn) -> None:
     compose.put(PLACE, {"id": "s1"})
-    assert web.get_json(_address(compose), "studyset s1") == {"id": "s1"}
+    assert http_client.get_json(_address(compose), "studyset s1") == {"id": "s1"}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_document_is_fetched(compose: ComposeStandIn) -> None:
 def test_what_may_pass_is_tried_again(compose: ComposeStandIn, passing: Answer) -> None:
     compose.put(PLACE, {"id": "s1"})
     compose.fail("GET", PLACE, passing, passing)
-    assert web.get_json(_address(compose), "studyset s1") == {"id": "s1"}
+    assert http_client.get_json(_address(compose), "studyset s1") == {"id": "s1"}
     assert len(compose.requests) == 3
 
 
@@ -52,7 +52,7 @@ def test_a_service_that_stays_busy_is_a_temporary_error_that_names_document_and_
 ) -> None:
     compose.fail("GET", PLACE, *[Answer(503)] * 9)
     with pytest.raises(ServiceUnavailableError) as raised:
-        web.get_json(_address(compose), "studyset s1", attempts=2)
+        http_client.get_json(_address(compose), "studyset s1", attempts=2)
     assert raised.value.exit_code == 75
     assert "studyset s1" in str(raised.value)
     assert _address(compose) in str(raised.value)
@@ -64,14 +64,14 @@ def test_a_service_that_is_not_there_is_a_temporary_error() -> None:
     with ComposeStandIn() as gone:
         address = _address(gone)
     with pytest.raises(ServiceUnavailableError, match="no answer"):
-        web.get_json(address, "studyset s1", attempts=1)
+        http_client.get_json(address, "studyset s1", attempts=1)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_a_refusal_is_not_tried_again(compose: ComposeStandIn, status: int) -> None:
     compose.fail("GET", PLACE, Answer(status))
     with pytest.raises(DocumentMissingError, match=str(status)) as raised:
-        web.get_json(_address(compose), "studyset s1")
+        http_client.get_json(_address(compose), "studyset s1")
     assert raised.value.exit_code == 1
     assert len(compose.requests) == 1
 
@@ -80,4 +80,4 @@ def test_a_refusal_is_not_tried_again(compose: ComposeStandIn, status: int) -> N
 def test_an_answer_that_is_not_json_is_malformed(compose: ComposeStandIn, body: bytes) -> None:
     compose.fail("GET", PLACE, Answer(200, body=body))
     with pytest.raises(DocumentMalformedError, match="not JSON"):
-        web.get_json(_address(compose), "studyset s1")
+        http_client.get_json(_address(compose), "studyset s1")

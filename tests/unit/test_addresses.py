@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compose_runner.addresses import (
+from compose_runner.compose.addresses import (
     ALLOWED_HOSTS_VARIABLE,
     AddressRefusedError,
     AllowedHosts,

@@ -126,7 +126,7 @@ def test_the_halves_have_twenty_seven_and_twenty_five_studies(tmp_path: Any) -> 
 
 
 def test_a_job_is_served_with_everything_that_either_runner_asks_for(tmp_path: Any) -> None:
-    from compose_runner.analysis.bundle import fetch_bundle
+    from compose_runner.analysis.fetch.bundle import fetch_bundle
 
     job = next(job for job in jobs.JOBS if job.name == "chi2-50")
     with ComposeStandIn() as server:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from compose_runner.analysis.bundle import Bundle, Origin
-from compose_runner.analysis.checkpoints import (
+from compose_runner.analysis.compute.checkpoints import (
     INPUTS,
     CheckpointDirectory,
     CheckpointStore,
@@ -17,6 +16,7 @@ from compose_runner.analysis.checkpoints import (
     keep_inputs,
     kept_inputs,
 )
+from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.errors import ServiceUnavailableError
 from tests import synthetic
 
@@ -135,6 +135,6 @@ def test_everything_that_changes_a_number_changes_the_fingerprint(monkeypatch: p
     mark = fingerprint(bundle(), 42, "auto")
     assert fingerprint(bundle(), 42, "auto") == mark
     others = {fingerprint(bundle(1), 42, "auto"), fingerprint(bundle(), 7, "auto"), fingerprint(bundle(), 42, "nimare")}
-    monkeypatch.setattr("compose_runner.analysis.checkpoints.versions", lambda: {"nimare": "another"})
+    monkeypatch.setattr("compose_runner.analysis.compute.checkpoints.versions", lambda: {"nimare": "another"})
     others.add(fingerprint(bundle(), 42, "auto"))
     assert len(others | {mark}) == 5

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from compose_runner import cli, errors
-from compose_runner.analysis.checkpoints import CHECKPOINTS
+from compose_runner.analysis.compute.checkpoints import CHECKPOINTS
 from compose_runner.progress import ProgressRecord, Stage
 
 
@@ -134,7 +134,8 @@ def test_the_first_commands_of_the_readme_install_this_runner_and_publish_nothin
 
 def test_the_command_line_and_the_light_part_import_no_numpy() -> None:
     program = (
-        "import sys, compose_runner.cli, compose_runner.run, compose_runner.console, compose_runner.specification;"
+        "import sys, compose_runner.cli, compose_runner.run, compose_runner.commands.terminal;"
+        "import compose_runner.specification.parsing;"
         "print([name for name in ('nimare', 'numpy', 'pandas') if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.client import Client
-from compose_runner.client_answers import (
+from compose_runner.client.addresses import ServiceAddresses, SettingsError, addresses
+from compose_runner.client.client import Client
+from compose_runner.client.download import DownloadError
+from compose_runner.client.models import (
     JobExistsError,
     JobUnknownError,
     LogRecord,
@@ -17,8 +19,6 @@ from compose_runner.client_answers import (
     RequestRefusedError,
     ServiceError,
 )
-from compose_runner.client_download import DownloadError
-from compose_runner.client_settings import ServiceAddresses, SettingsError, addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from compose_runner.conditions import pair_conditions, text_of
 from compose_runner.errors import SpecificationError
+from compose_runner.specification.conditions import pair_conditions, text_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pickle
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from compose_runner.contract import LogsReply, LogsRequest, SubmitRequest
 from compose_runner.progress import ProgressRecord, Stage
+from compose_runner.service.contract import LogsReply, LogsRequest, SubmitRequest
 
 
 def test_a_key_is_shown_nowhere_but_where_it_is_asked_for() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.document_checks import Counts, check_annotation, check_specification, check_studyset
+from compose_runner.analysis.fetch.validation import Counts, check_annotation, check_specification, check_studyset
 from compose_runner.errors import DocumentMalformedError
 from tests import synthetic
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compose_runner.analysis.document_shapes import (
+from compose_runner.compose.document_shapes import (
     Entity,
     SnapshotReference,
     canonical_json,
@@ -23,7 +23,7 @@ from compose_runner.analysis.document_shapes import (
     snapshot_md5s,
     unwrapped,
 )
-from compose_runner.json_documents import strict
+from compose_runner.compose.json_documents import strict
 
 STUDYSET = {"id": "store1", "studies": []}
 ANNOTATION = {"id": "store2", "notes": [], "note_keys": {}}

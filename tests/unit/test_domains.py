@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.domains import DOMAINS, Interval
 from compose_runner.errors import SpecificationError
-from compose_runner.nimare_signatures import Parameter, signatures
-from compose_runner.specification import parse_specification
+from compose_runner.specification.domains import DOMAINS, Interval
+from compose_runner.specification.parsing import parse_specification
+from compose_runner.specification.signatures import Parameter, signatures
 from tests import synthetic
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_every_number_has_a_domain_in_which_its_default_is(
     if not takes_numbers(parameter):
         assert parameter.domain is None or parameter.types == ("array",)
         return
-    assert parameter.domain is not None, f"{parameter.name} has no domain: compose_runner/domains.py"
+    assert parameter.domain is not None, f"{parameter.name} has no domain: compose_runner/specification/domains.py"
     if parameter.default is not None:
         assert parameter.default in parameter.domain
         assert refusal(estimator, argument, parameter.default, corrector) is None

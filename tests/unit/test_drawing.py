@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.analysis import drawing
-from compose_runner.analysis.drawing import draw_all
+from compose_runner.analysis.write import drawing
+from compose_runner.analysis.write.drawing import draw_all
 
 if TYPE_CHECKING:
     from pathlib import Path

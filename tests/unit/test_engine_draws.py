@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compose_runner.analysis.engine.draws import FociDraws
+from compose_runner.analysis.compute.engine.draws import FociDraws
 
 
 @pytest.mark.parametrize("n_voxels", [7, 228_483, 2**31])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from compose_runner.environments import environment_named
+from compose_runner.compose.environments import environment_named
 
 
 @pytest.mark.parametrize(

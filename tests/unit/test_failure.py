@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compose_runner.jobs import failure
-from compose_runner.jobs.ports import Execution
+from compose_runner.service import failure
+from compose_runner.service.ports import Execution
 from tests.job_fakes import STARTED
 
 ECS = {"StoppedReason": "Essential container in task exited", "Containers": [{"ExitCode": 1}]}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from compose_runner.analysis.figure_labels import AXIS_LENGTH, for_matplotlib, for_plotly, labels
+from compose_runner.analysis.write.figure_labels import AXIS_LENGTH, for_matplotlib, for_plotly, labels
 from tests import hostile
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from compose_runner import http, observability
-from compose_runner.contract import (
+from compose_runner.service import lambda_http, observability
+from compose_runner.service.contract import (
     MAX_KEY_CHARACTERS,
     LogsRequest,
     Request,
@@ -20,7 +20,7 @@ from compose_runner.contract import (
     StatusRequest,
     SubmitRequest,
 )
-from compose_runner.jobs.errors import (
+from compose_runner.service.errors import (
     CancelForbiddenError,
     EngineError,
     JobExistsError,
@@ -28,14 +28,14 @@ from compose_runner.jobs.errors import (
     RequestError,
     TooManyJobsError,
 )
-from compose_runner.lambda_events import MAX_CHARACTERS, Call
-from compose_runner.operations import RESULTS, STATUS, SUBMIT
-from compose_runner.settings import SettingsError
+from compose_runner.service.lambda_events import MAX_CHARACTERS, Call
+from compose_runner.service.operations import RESULTS, STATUS, SUBMIT
+from compose_runner.service.settings import SettingsError
 
 REPLY = ResultsReply(artifact_prefix="job", artifacts=[], bucket="b", prefix="p/job")
 
 
-@http.serves(RESULTS)
+@lambda_http.serves(RESULTS)
 def echo(request: ResultsRequest, call: Call) -> ResultsReply:
     return ResultsReply(
         artifact_prefix=request.artifact_prefix, artifacts=[], bucket=call.method, prefix=str(request.expires_in)
@@ -43,7 +43,7 @@ def echo(request: ResultsRequest, call: Call) -> ResultsReply:
 
 
 def failing(error: Exception) -> Any:
-    @http.serves(RESULTS)
+    @lambda_http.serves(RESULTS)
     def fail(request: ResultsRequest, call: Call) -> ResultsReply:
         raise error
 
@@ -165,7 +165,7 @@ def test_the_longest_request_that_a_model_admits_is_short_enough_to_be_read() ->
         "nsc_key": "x" * MAX_KEY_CHARACTERS,
         "nv_key": "x" * MAX_KEY_CHARACTERS,
     }
-    submit = http.serves(SUBMIT)(lambda request, call: REPLY)
+    submit = lambda_http.serves(SUBMIT)(lambda request, call: REPLY)
 
     assert submit(url_event(body=json.dumps(longest)), None)["statusCode"] == 202
 
@@ -177,7 +177,7 @@ def test_an_error_that_nobody_foresaw_tells_the_client_nothing_and_the_log_every
     answer = failing(error)(url_event(body=JSON_BODY), None)
 
     assert answer["statusCode"] == 500
-    assert body_of(answer) == {"status": "FAILED", "error": http.INTERNAL_ERROR}
+    assert body_of(answer) == {"status": "FAILED", "error": lambda_http.INTERNAL_ERROR}
     assert "detail" in records.getvalue()
 
 
@@ -217,7 +217,7 @@ def test_only_the_configured_origins_may_read_answers(
 def test_the_last_part_of_the_path_may_be_the_job() -> None:
     seen: list[str] = []
 
-    @http.serves(STATUS)
+    @lambda_http.serves(STATUS)
     def status(request: StatusRequest, call: Call) -> StatusReply:
         seen.append(request.job_id)
         raise JobMissingError("no such job")
@@ -229,7 +229,7 @@ def test_the_last_part_of_the_path_may_be_the_job() -> None:
 
 
 def test_a_number_that_json_has_not_becomes_null() -> None:
-    @http.serves(STATUS)
+    @lambda_http.serves(STATUS)
     def status(request: StatusRequest, call: Call) -> StatusReply:
         return StatusReply.model_construct(
             _fields_set={"result"}, job_id="", artifact_prefix="", status="SUCCEEDED", result={"z": float("nan")}
@@ -248,7 +248,7 @@ def test_the_keys_of_one_request_are_not_in_the_records_of_the_next(records: io.
 @pytest.mark.parametrize("key", ["", "x" * 256, "line\nbreak", "é"])
 def test_an_idempotency_key_of_another_form_is_refused_by_name(key: str) -> None:
     with pytest.raises(RequestError, match="Idempotency-Key"):
-        http.read_idempotency_key(Call(headers={"idempotency-key": key}))
+        lambda_http.read_idempotency_key(Call(headers={"idempotency-key": key}))
 
 
 def test_null_and_empty_count_as_absent() -> None:
@@ -280,7 +280,7 @@ def test_null_and_empty_count_as_absent() -> None:
     ],
 )
 def test_a_field_of_the_wrong_type_or_form_is_named_and_its_value_is_not_repeated(field: dict[str, Any]) -> None:
-    submit = http.serves(SUBMIT)(lambda request, call: REPLY)
+    submit = lambda_http.serves(SUBMIT)(lambda request, call: REPLY)
 
     answer = submit(url_event(body=json.dumps({"meta_analysis_id": "abc", **field})), None)
 

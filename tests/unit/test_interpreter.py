@@ -8,7 +8,7 @@ import sys
 import pytest
 
 PREPARED = """
-from compose_runner.analysis.fast.interpreter import importing, own_process
+from compose_runner.analysis.interpreter import importing, own_process
 own = own_process()
 own.__enter__()
 with importing():
@@ -129,7 +129,7 @@ with importing():
 print(state() == before == ([], True, gc.get_threshold(), 0))
 print([name for name, module in sys.modules.items() if type(module).__name__ == "_WaitingModule"])
 """
-    prepared = "from compose_runner.analysis.fast.interpreter import importing\n"
+    prepared = "from compose_runner.analysis.interpreter import importing\n"
     assert in_a_fresh_interpreter(code, prepared) == ["True", "True", "[]"]
 
 

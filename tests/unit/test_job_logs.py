@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
-from compose_runner.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
-from compose_runner.jobs.errors import RequestError
-from compose_runner.jobs.logs import MAX_SECONDS, JobLogs
-from compose_runner.jobs.ports import Page, Window
+from compose_runner.service.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
+from compose_runner.service.errors import RequestError
+from compose_runner.service.logs import MAX_SECONDS, JobLogs
+from compose_runner.service.ports import Page, Window
 from tests.job_fakes import RecordsInMemory
 
 NOW = 1_780_000_000.0

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_runner import json_documents
+from compose_runner.compose import json_documents
+from compose_runner.compose.json_documents import DEEPEST, parse_json, strict_json
 from compose_runner.errors import DocumentMalformedError
-from compose_runner.json_documents import DEEPEST, parse_json, strict_json
 
 
 def refusal(content: bytes) -> str:

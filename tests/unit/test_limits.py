@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compose_runner.analysis.compute.prediction import PredictedRun, Prediction
 from compose_runner.errors import EXIT_CANNOT_RUN, LimitExceededError
-from compose_runner.limits import NO_LIMITS, JobLimits
-from compose_runner.nimare_signatures import signatures
-from compose_runner.prediction import PredictedRun, Prediction
 from compose_runner.progress import Stage
-from compose_runner.specification import Specification, parse_specification
+from compose_runner.specification.limits import NO_LIMITS, JobLimits
+from compose_runner.specification.parsing import Specification, parse_specification
+from compose_runner.specification.signatures import signatures
 
 FWE = "FWECorrector"
 
@@ -85,7 +85,7 @@ def test_every_argument_of_nimare_that_counts_iterations_is_known() -> None:
         if "iter" in name or "sample" in name.removesuffix("_size") or "perm" in name
     }
 
-    from compose_runner.limits import ITERATIONS
+    from compose_runner.specification.limits import ITERATIONS
 
     assert {name for name in names if name.startswith("n_") or "iterations" in name} <= set(ITERATIONS)
 

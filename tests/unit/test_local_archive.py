@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.local import archive as archives
-from compose_runner.local import private_files
-from compose_runner.local.archive import Archive, StorageError
+from compose_runner.local.state import directory as archives
+from compose_runner.local.state import private_files
+from compose_runner.local.state.directory import Archive, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 
-from compose_runner.client import Client
-from compose_runner.client_answers import RequestRefusedError
-from compose_runner.local.functions import Function, FunctionCode, FunctionError
-from compose_runner.local.gateway import Gateway, function_url_event, http_answer
+from compose_runner.client.client import Client
+from compose_runner.client.models import RequestRefusedError
+from compose_runner.local.functions.gateway import Gateway, function_url_event, http_answer
+from compose_runner.local.functions.pool import Function, FunctionCode, FunctionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from moto.ecs.exceptions import ECSException
 
-from compose_runner.local.overrides import checked_environment, override_names
-from compose_runner.local.signatures import Keys, SignatureRefusedError, check_headers, check_query
+from compose_runner.local.aws.overrides import checked_environment, override_names
+from compose_runner.local.aws.signatures import Keys, SignatureRefusedError, check_headers, check_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("samtranslator", reason="needs the local extra")
 
-from compose_runner.local.application import TEMPLATE, application_root
-from compose_runner.local.template import Template, TemplateError
+from compose_runner.local.stack.application import TEMPLATE, application_root
+from compose_runner.local.stack.template import Template, TemplateError
 
 if TYPE_CHECKING:
     from pathlib import Path

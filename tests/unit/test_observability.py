@@ -8,9 +8,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from compose_runner import observability
-from compose_runner.contract import SubmitRequest
-from compose_runner.jobs.submit import Submission
+from compose_runner.service import observability
+from compose_runner.service.contract import SubmitRequest
+from compose_runner.service.submit import Submission
 from tests.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION
 from tests.job_fakes import ExecutionsInMemory, KeysInMemory, RecordsInMemory, SpecificationsInMemory
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from compose_runner.prediction import Cost, calibration, costs, predict, shards_for
+from compose_runner.analysis.compute.prediction import Cost, calibration, costs, predict, shards_for
 from compose_runner.progress import Stage
-from compose_runner.specification import parse_specification
+from compose_runner.specification.parsing import parse_specification
 from tests import synthetic
 
 COUNTS = [{"studies": 50, "foci": 1000}]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from compose_runner.addresses import ALLOWED_HOSTS_VARIABLE, AllowedHosts
+from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.preparation import _inputs, explaining
-from compose_runner.analysis.reach import Reach
 from compose_runner.cli import compose_run
-from compose_runner.environments import environment_named
+from compose_runner.compose.addresses import ALLOWED_HOSTS_VARIABLE, AllowedHosts
+from compose_runner.compose.environments import environment_named
 from compose_runner.errors import AnalysisError
-from compose_runner.specification import parse_specification
+from compose_runner.specification.parsing import parse_specification
 from tests import synthetic
 
 if TYPE_CHECKING:

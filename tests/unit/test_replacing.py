@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.analysis.fast.replacing import replaced
+from compose_runner.analysis.compute.patches.replacing import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

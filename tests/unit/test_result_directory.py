@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.analysis.bundle import Bundle, Origin
-from compose_runner.analysis.result_directory import STATE, ResultDirectory, write_whole
-from compose_runner.analysis.result_record import run_may_write
-from compose_runner.environments import environment_named
+from compose_runner.analysis.fetch.bundle import Bundle, Origin
+from compose_runner.analysis.write.result_directory import STATE, ResultDirectory, write_whole
+from compose_runner.analysis.write.result_record import run_may_write
+from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ResultDirectoryError
 from tests import synthetic
 from tests.result_runs import contents, killed_at, run
@@ -287,7 +287,7 @@ def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_process_that_was_killed_does_not_count(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from compose_runner.analysis.result_directory import ResultDirectory\n"
+        "import os, signal, sys; from compose_runner.analysis.write.result_directory import ResultDirectory\n"
         "with ResultDirectory(sys.argv[1]).claimed(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from compose_runner import web
-from compose_runner.analysis.bundle import fetch_bundle
-from compose_runner.analysis.publish import publish
-from compose_runner.analysis.result_directory import STATE, ResultDirectory
+from compose_runner.analysis.fetch.bundle import fetch_bundle
+from compose_runner.analysis.publish.publishing import publish
+from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
+from compose_runner.compose import http_client
 from compose_runner.errors import ComposeRunnerError
 from tests import synthetic
 from tests.compose_stand_in import STORE_HOST, ComposeStandIn
@@ -26,8 +26,8 @@ from tests.result_runs import contents, killed_at, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compose_runner.analysis.bundle import Bundle
-    from compose_runner.environments import Environment
+    from compose_runner.analysis.fetch.bundle import Bundle
+    from compose_runner.compose.environments import Environment
 
 # names that a run gives, and names that look as if one could
 NAMES = st.sampled_from(
@@ -88,7 +88,7 @@ def in_a_process(step: int, action: Any, *arguments: Any, **more: Any) -> bool:
     with warnings.catch_warnings(action="ignore"):  # the server's thread has no part in what the child does
         child = os.fork()
     if not child:
-        web.pool.cache_clear()
+        http_client.pool.cache_clear()
         killed_at(step, action, *arguments, **more)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.analysis.sample_sizes import with_sample_sizes
+from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from tests import synthetic
 
 Document = dict[str, Any]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from compose_runner.analysis.groups import ChosenAnalyses, choose_analyses
-from compose_runner.analysis.notes import columns_of, notes_of
+from compose_runner.analysis.select.annotations import columns_of, notes_of
+from compose_runner.analysis.select.groups import ChosenAnalyses, choose_analyses
 from compose_runner.errors import SelectionError
-from compose_runner.specification import parse_specification
+from compose_runner.specification.parsing import parse_specification
 from tests import synthetic
 
 Document = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.settings import (
+from compose_runner.service.settings import (
     LogsSettings,
     ResultsSettings,
     SettingsError,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.errors import SpecificationError
-from compose_runner.nimare_signatures import signatures
-from compose_runner.specification import Specification, needs_large_task, parse_specification
+from compose_runner.specification.parsing import Specification, needs_large_task, parse_specification
+from compose_runner.specification.signatures import signatures
 from tests import synthetic
 
 if TYPE_CHECKING:
@@ -416,7 +416,7 @@ def test_everything_else_needs_the_standard_task(document: object) -> None:
 
 def test_reading_a_specification_imports_neither_nimare_nor_numpy() -> None:
     script = (
-        "import sys, compose_runner.specification as s; s.signatures();"
+        "import sys, compose_runner.specification.parsing as s; s.signatures();"
         "sys.exit(any(name in sys.modules for name in ('nimare', 'numpy', 'pandas', 'compose_runner.analysis')))"
     )
 

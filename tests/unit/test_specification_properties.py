@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.groups import choose_analyses
-from compose_runner.analysis.sample_sizes import with_sample_sizes
+from compose_runner.analysis.select.groups import choose_analyses
+from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.errors import SelectionError, SpecificationError
-from compose_runner.nimare_signatures import signatures
-from compose_runner.specification import Specification, needs_large_task, parse_specification
+from compose_runner.specification.parsing import Specification, needs_large_task, parse_specification
+from compose_runner.specification.signatures import signatures
 from tests import synthetic
 
 Document = dict[str, Any]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from compose_runner.storage_keys import JobKeys, is_artifact_prefix, key_parameter
+from compose_runner.service.storage import JobKeys, is_artifact_prefix, key_parameter
 
 
 @pytest.mark.parametrize("prefix", ["compose-runner/results", "/compose-runner/results/"])

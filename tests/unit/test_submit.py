@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from compose_runner.contract import SubmitRequest
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
-from compose_runner.jobs import submit as submit_module
-from compose_runner.jobs.errors import EngineError, JobExistsError, TooManyJobsError
-from compose_runner.jobs.ports import Execution
-from compose_runner.jobs.submit import Submission
-from compose_runner.limits import JobLimits
+from compose_runner.service import submit as submit_module
+from compose_runner.service.contract import SubmitRequest
+from compose_runner.service.errors import EngineError, JobExistsError, TooManyJobsError
+from compose_runner.service.ports import Execution
+from compose_runner.service.submit import Submission
+from compose_runner.specification.limits import JobLimits
 from tests.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 from tests.job_fakes import (
     STARTED,

@@ -14,7 +14,7 @@ import urllib3.exceptions
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
-from compose_runner.analysis.result_directory import ResultDirectory
+from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_TRY_AGAIN, AnalysisError, ComposeRunnerError
 from task import aws_errors, checkpoints, job_objects
 from task.checkpoints import S3Checkpoints

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from compose_runner import cli, errors
-from compose_runner.console import records_on
+from compose_runner.commands.terminal import records_on
 from tests import hostile
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.xray import XRayProvider
+from compose_runner.service.xray import XRayProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,1 @@
+"""The stage *fetch*: studyset, annotation and specification, from Compose or from a disk."""

@@ -1,0 +1,1 @@
+"""The stage *publish*: a result on Neurosynth Compose."""

@@ -1,0 +1,1 @@
+"""The stage *select*: groups of analyses, their sample sizes, their statistical maps."""

@@ -1,0 +1,179 @@
+"""Which analyses make the groups that a specification asks for: pure logic on ids, notes and conditions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compose_runner.analysis.select.annotations import AnalysisKey, columns_of, notes_of
+from compose_runner.errors import SelectionError
+from compose_runner.specification.conditions import Condition, text_of
+from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from compose_runner.specification.parsing import Specification
+
+BOOLEAN = "boolean"
+NUMBER = "number"
+STRING = "string"
+_KINDS = {
+    "boolean": BOOLEAN,
+    "bool": BOOLEAN,
+    "number": NUMBER,
+    "numeric": NUMBER,
+    "integer": NUMBER,
+    "int": NUMBER,
+    "float": NUMBER,
+    "string": STRING,
+    "str": STRING,
+    "text": STRING,
+}
+SHOWN_VALUES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenAnalyses:
+    """Places of the analyses of each group.
+
+    Parameters
+    ----------
+    first : tuple of int
+        Places in the sequence of analyses that was chosen from; never empty.
+    second : tuple of int or None
+        The same for the second group; None if there is none, or if it is a reference studyset.
+    """
+
+    first: tuple[int, ...]
+    second: tuple[int, ...] | None
+
+
+def choose_analyses(
+    analyses: Sequence[AnalysisKey], annotation: Mapping[str, Any] | None, specification: Specification
+) -> ChosenAnalyses:
+    """Choose the analyses whose notes meet the conditions.
+
+    Parameters
+    ----------
+    analyses : sequence of (str, str)
+        Ids of study and analysis.
+    annotation : mapping or None
+        The annotation as NeuroStore serves it.
+    specification : Specification
+        Column and conditions.
+
+    Raises
+    ------
+    SelectionError
+        The annotation has not the column, a condition cannot be a value of it, or a group is empty.
+    """
+    columns = columns_of(annotation)
+    column = specification.filter
+    if column not in columns:
+        raise SelectionError(
+            f"The specification selects analyses by {shown(column)}, a column that the annotation has not. "
+            f"It has: {', '.join(map(shown, sorted(columns))) or 'none'}."
+        )
+    values = [note.get(column) for note in notes_of(analyses, annotation)]
+    kind = _KINDS.get(columns[column] or "") or _kind_of(values)
+    read = _READERS[kind]
+    if not specification.first and kind != BOOLEAN:
+        raise SelectionError(
+            f"The column {shown(column)} holds {kind}s, so the specification needs conditions and weights that say "
+            f"which values to take. {_existing(kind, values)}"
+        )
+    found = [read(value) for value in values]
+    first = _meeting(specification.first or (True,), kind, column, found, values)
+    second = _meeting(specification.second, kind, column, found, values) if specification.second else None
+    if second is not None and set(first) & set(second):
+        raise SelectionError(
+            f"The conditions {_listed(specification.first)} and {_listed(specification.second)} select the same "
+            f"analyses of the column {shown(column)} for both groups."
+        )
+    return ChosenAnalyses(first, second)
+
+
+def _meeting(
+    conditions: Sequence[Condition], kind: str, column: str, found: Sequence[Any], values: Sequence[Any]
+) -> tuple[int, ...]:
+    """Find the places whose value is one of the conditions; none is an error."""
+    wanted = []
+    for condition in conditions:
+        value = _READERS[kind](condition)
+        if value is None or (kind == BOOLEAN and not is_truth_value(condition)):
+            raise SelectionError(
+                f"The condition {shown(condition)} cannot be a value of the {kind} column {shown(column)}. "
+                f"{_existing(kind, values)}"
+            )
+        wanted.append(value)
+    one_of = set(wanted)
+    places = tuple(place for place, value in enumerate(found) if value is not None and value in one_of)
+    if not places:
+        raise SelectionError(
+            f"No analysis is selected: none of the {len(values)} analyses has {_listed(conditions)} in the column "
+            f"{shown(column)}. {_existing(kind, values)}"
+        )
+    return places
+
+
+def is_truth_value(value: object) -> bool:
+    """Whether a value says true or false in so many words."""
+    return isinstance(value, bool | int | float) or str(value).strip().casefold() in TRUE_WORDS | FALSE_WORDS
+
+
+def _as_truth(value: object) -> bool:
+    """Read a note of a boolean column; a missing note is false, and so is a text that says so."""
+    if isinstance(value, float) and math.isnan(value):
+        return False
+    if isinstance(value, str):
+        return value.strip().casefold() not in FALSE_WORDS | NULL_WORDS
+    return bool(value)
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def _as_string(value: object) -> str | None:
+    return None if value is None else text_of(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: _as_number, STRING: _as_string}
+
+
+def _kind_of(values: Sequence[Any]) -> str:
+    """Tell a column's type from its values, where the annotation does not tell it."""
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, bool) for value in present):
+        return BOOLEAN
+    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        return NUMBER
+    return STRING
+
+
+def _existing(kind: str, values: Sequence[Any]) -> str:
+    """Say which values exist, with how many analyses each."""
+    counts: Counter[str] = Counter()
+    for value in values:
+        if value is None:
+            counts["no note"] += 1
+        elif kind == BOOLEAN:
+            counts[text_of(_as_truth(value))] += 1
+        else:
+            counts[shown(value)] += 1
+    listed = [f"{value} ({count})" for value, count in counts.most_common(SHOWN_VALUES)]
+    more = f" and {len(counts) - SHOWN_VALUES} more" if len(counts) > SHOWN_VALUES else ""
+    return f"There are: {', '.join(listed) or 'no analyses'}{more}."
+
+
+def _listed(conditions: Sequence[Condition]) -> str:
+    return " or ".join(shown(condition) for condition in conditions)

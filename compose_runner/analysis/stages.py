@@ -1,0 +1,252 @@
+"""The stages of a job that need NiMARE; importing this module imports NiMARE, and everything a job needs of it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nimare.nimads import Studyset
+
+from compose_runner.analysis.compute import engine
+from compose_runner.analysis.compute.coverage import (
+    COVERAGE_FILENAME,
+    describe_coverage,
+    refuse_empty_result,
+    refuse_without_maps,
+)
+from compose_runner.analysis.compute.estimators import build
+from compose_runner.analysis.compute.patches.foci import foci_at_once
+from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
+from compose_runner.analysis.compute.workflow import describe_diagnostics, run_meta_analysis
+from compose_runner.analysis.problems import Problems
+from compose_runner.analysis.select.images import stage_images
+from compose_runner.analysis.select.reference import load_reference
+from compose_runner.analysis.select.sample_sizes import with_sample_sizes
+from compose_runner.analysis.select.selection import select
+from compose_runner.analysis.write.maps import saving_maps
+from compose_runner.analysis.write.provenance import count_studies
+from compose_runner.analysis.write.result_directory import IMAGES
+from compose_runner.analysis.write.tables import write_table
+from compose_runner.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from nimare.results import MetaResult
+
+    from compose_runner.analysis.compute.coverage import Coverage
+    from compose_runner.analysis.fetch.bundle import Bundle
+    from compose_runner.analysis.preparation import JobOptions
+    from compose_runner.analysis.select.images import StagedImages
+    from compose_runner.analysis.select.selection import Groups
+    from compose_runner.analysis.write.result_directory import ResultDirectory
+    from compose_runner.compose.environments import Environment
+    from compose_runner.progress import Progress
+    from compose_runner.specification.parsing import Specification
+
+log = logging.getLogger(__name__)
+
+TARGET_SPACE = "mni152_2mm"
+RESULT_FILENAME = "meta_results.pkl"
+
+
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """The groups that a specification selects.
+
+    Parameters
+    ----------
+    groups : Groups
+        One group, or two that are compared.
+    staged : StagedImages or None
+        The statistical maps on this machine, for an image-based meta-analysis.
+    counts : dict
+        Studies, analyses and foci per group.
+    """
+
+    groups: Groups
+    staged: StagedImages | None
+    counts: dict[str, dict[str, int]]
+
+
+def select_studies(
+    inputs: Bundle,
+    specification: Specification,
+    environment: Environment,
+    directory: ResultDirectory,
+    progress: Progress,
+) -> Studies:
+    """Select the groups of studies, with their sample sizes, and with their maps on disk where they are needed.
+
+    Parameters
+    ----------
+    inputs : Bundle
+        Studyset and annotation; they are not changed.
+    specification : Specification
+        Which column, which conditions, which reference.
+    environment : Environment
+        Where reference studysets are.
+    directory : ResultDirectory
+        Maps are kept in its folder ``images``.
+    progress : Progress
+        Told about downloads.
+    """
+
+    def reference(name: str, exclude_study_ids: set[str]) -> Studyset:
+        return load_reference(name, environment, exclude_study_ids, progress=progress.advance)
+
+    def groups_of(studyset: dict[str, Any]) -> Groups:
+        studies = Studyset(studyset, target=TARGET_SPACE, annotations=[inputs.annotation])
+        return select(studies, inputs.annotation, specification, reference=reference)
+
+    document = with_sample_sizes(inputs.studyset, inputs.annotation)
+    groups, staged = groups_of(document), None
+    if specification.image_based:
+        wanted = [str(identity) for identity in groups.first.ids]
+        staged = stage_images(
+            document, directory.path / IMAGES, only=wanted, reach=inputs.reach, progress=progress.advance
+        )
+        refuse_without_maps(staged)
+        groups = groups_of(staged.studyset)
+        # NiMARE writes the maps that it derives below this path
+        groups = replace(groups, first=groups.first.update_path(str(staged.directory)))
+    counts = {"first": count_studies(groups.first)}
+    if groups.second is not None:
+        counts["second"] = count_studies(groups.second)
+    for name, count in counts.items():
+        log.info("The %s group has %d studies, %d analyses, %d foci.", name, *count.values())
+    return Studies(groups, staged, counts)
+
+
+def compute(
+    studies: Studies,
+    specification: Specification,
+    options: JobOptions,
+    directory: ResultDirectory,
+    progress: Progress,
+    session: Mapping[str, Any],
+    problems: Problems | None = None,
+) -> MetaResult:
+    """Fit, correct and describe.
+
+    Parameters
+    ----------
+    studies : Studies
+        The groups.
+    specification : Specification
+        Estimator and corrector.
+    options : JobOptions
+        Cores, seed, engine.
+    directory : ResultDirectory
+        Where the account of the maps of an image-based meta-analysis goes.
+    progress : Progress
+        Told about stages and Monte Carlo iterations.
+    session : mapping
+        Arguments of :func:`compose_runner.analysis.compute.engine.session`.
+    problems : Problems, optional
+        Told of the diagnostics and tables that failed.
+    """
+    problems = problems or Problems()
+    estimator, corrector = build(
+        specification,
+        n_cores=options.n_cores,
+        seed=options.seed,
+        estimator_class=lambda name, nimare_class: engine.estimator_class(name, nimare_class, options.engine),
+    )
+    first, second = studies.groups.first, studies.groups.second
+
+    def fitted() -> MetaResult:
+        with (
+            engine.session(**session),
+            engine.observe_iterations(progress.advance),
+            cluster_tables_by_box(),
+            foci_at_once(),
+        ):
+            return run_meta_analysis(
+                first, second, estimator, corrector, n_cores=options.n_cores, progress=progress, problems=problems
+            )
+
+    if studies.staged is None:
+        return fitted()
+    try:
+        result = fitted()
+    except ValueError as error:
+        coverage = describe_coverage(first, estimator, studies.staged)
+        _write_coverage(coverage, directory, problems)
+        raise ImageError(f"{error} {coverage.summary()}") from error
+    coverage = describe_coverage(first, result.estimator, studies.staged)
+    _write_coverage(coverage, directory, problems)
+    log.info(coverage.summary())
+    refuse_empty_result(result, coverage)
+    return result
+
+
+def _write_coverage(coverage: Coverage, directory: ResultDirectory, problems: Problems) -> None:
+    with problems.costing(f"table {COVERAGE_FILENAME}"), directory.writing() as folder:
+        coverage.write(folder)
+
+
+def describe(result: MetaResult) -> dict[str, Any]:
+    """What the record of the run says about how the result was made."""
+    return {"diagnostics": describe_diagnostics(result)}
+
+
+def write(
+    result: MetaResult,
+    directory: ResultDirectory,
+    metadata: dict[str, Any],
+    options: JobOptions,
+    problems: Problems | None = None,
+) -> None:
+    """Write every artifact of a result, under NiMARE's own names.
+
+    Maps, tables and texts are in the result directory before anything is drawn. A map that cannot be written is an
+    error of the run; anything else that cannot be made costs itself only.
+
+    Parameters
+    ----------
+    result : nimare.results.MetaResult
+        What was computed.
+    directory : ResultDirectory
+        Where the files appear, all at once; then the report and its figures, all at once.
+    metadata : dict
+        What is known of the run, for the report. Its ``problems`` are what could not be made.
+    options : JobOptions
+        Whether figures are wanted.
+    problems : Problems, optional
+        What could not be made so far; told what else cannot be.
+    """
+    problems = problems or Problems()
+    metadata["problems"] = problems.listed
+    with directory.writing() as folder, saving_maps(result, folder, n_cores=options.n_cores):
+        for name, table in result.tables.items():
+            if table is not None:
+                with _file_of(folder, f"{name}.tsv", problems) as path:
+                    write_table(table, path)
+        with _file_of(folder, "boilerplate.txt", problems) as path:
+            path.write_text(result.description_, encoding="utf-8")
+        with _file_of(folder, "references.bib", problems) as path:
+            path.write_text(result.bibtex_, encoding="utf-8")
+        with _file_of(folder, RESULT_FILENAME, problems) as path, path.open("wb") as file:
+            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+    if options.report:
+        with problems.costing("report"), directory.writing() as folder:
+            from compose_runner.analysis.write.report import write_report
+
+            write_report(result, folder, metadata, options.n_cores, problems)
+
+
+@contextmanager
+def _file_of(folder: Path, name: str, problems: Problems) -> Iterator[Path]:
+    """Name a file that is there as a whole when the block ends, or not at all."""
+    path = folder / name
+    with problems.costing(f"file {name}"):
+        try:
+            yield path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,223 @@
+"""Which files of a result directory a run wrote: the record that listing, replacing, uploading and publishing go by.
+
+The record is ``.compose-runner/record.json``. A file enters it, with its checksum, before it appears under its name, so
+that a run that is killed between the two leaves nothing that nobody knows. A directory of an earlier version has only
+its ``metadata.json``, which lists every file that stood there: of these, the ones count that a run can have written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import stat
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from compose_runner.service.storage import METADATA_FILENAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# what the next upload goes on from; it changes after the artifacts are complete, and outlives a new run
+PUBLISH_RECORD = "publish.json"
+_READ_AT_ONCE = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# file systems keep times to two seconds at the coarsest
+_CLOCK_SECONDS = 2.0
+# NiMARE's names: a kind of map, and what was done with it
+_NAMES_OF_A_RUN = re.compile(
+    r"""
+    (?:label|stat|est|se|t|z|p|logp|dof|tau2|sigma2|chi2|prob|level-estimator)(?:_[^/]*)?\.(?:nii\.gz|tsv)
+    | ibma_coverage\.tsv | boilerplate\.txt | references\.bib | meta_results\.pkl | report\.html
+    | metadata\.json | publish\.json | bundle\.json\.gz
+    | figures/(?:map-\d+_)?figure-[^/]*\.png
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """One file that a run wrote.
+
+    Parameters
+    ----------
+    size : int
+        Bytes.
+    sha256 : str
+        Checksum, as hexadecimal digits.
+    replaced : str or None
+        Checksum of the file that this one takes the place of: a run that is killed leaves either.
+    """
+
+    size: int
+    sha256: str
+    replaced: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """The files and folders that runs wrote into one result directory.
+
+    Parameters
+    ----------
+    files : dict of str to WrittenFile
+        By name below the directory, with slashes.
+    folders : set of str
+        Folders that were made for them.
+    """
+
+    files: dict[str, WrittenFile] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+
+    def to_json(self) -> bytes:
+        """Write the record as :func:`parsed_record` reads it."""
+        files = {name: asdict(file) for name, file in sorted(self.files.items())}
+        return json.dumps({"files": files, "folders": sorted(self.folders)}, indent=1).encode() + b"\n"
+
+
+def parsed_record(content: bytes) -> ResultRecord | None:
+    """Read a record; None for what is none.
+
+    Parameters
+    ----------
+    content : bytes
+        Of ``record.json``.
+    """
+    document = _parsed(content)
+    if document is None:
+        return None
+    files, folders = document.get("files"), document.get("folders")
+    if not (isinstance(files, dict) and isinstance(folders, list)):
+        return None
+    written = {name: file for name, entry in files.items() if (file := _written_file(entry)) is not None}
+    return ResultRecord(written, {name for name in folders if isinstance(name, str)})
+
+
+def record_of_metadata(result_dir: Path) -> ResultRecord | None:
+    """Make the record of a directory that an earlier version wrote, whose ``metadata.json`` is all there is.
+
+    That version listed whatever it found. Of what it lists, the files count whose names a run can give and that are
+    not older than the run.
+
+    Returns
+    -------
+    ResultRecord or None
+        None where ``metadata.json`` is missing or belongs to something else.
+    """
+    content = _content_of(result_dir, METADATA_FILENAME)
+    metadata = None if content is None else _parsed(content)
+    listed = metadata.get("artifacts") if metadata is not None else None
+    if metadata is None or content is None or not isinstance(listed, list):
+        return None
+    known = {
+        entry["filename"]: file
+        for entry in listed
+        if isinstance(entry, dict)
+        and isinstance(entry.get("filename"), str)
+        and (file := _written_file(entry)) is not None
+    }
+    if not known and "compose_runner_version" not in metadata:
+        return None
+    started = _seconds_of(metadata.get("started"))
+    files = {
+        name: file
+        for name, file in known.items()
+        if run_may_write(name)
+        and (path := path_inside(result_dir, name)) is not None
+        and (started is None or path.lstat().st_mtime >= started - _CLOCK_SECONDS)
+    }
+    files[METADATA_FILENAME] = _as_written(content)
+    upload = _content_of(result_dir, PUBLISH_RECORD)
+    if upload is not None and "meta_analysis_id" in (_parsed(upload) or {}):
+        files[PUBLISH_RECORD] = _as_written(upload)
+    return ResultRecord(files, set())
+
+
+def run_may_write(name: str) -> bool:
+    """Whether a run can write a file of this name, whatever its estimator is."""
+    return _NAMES_OF_A_RUN.fullmatch(name) is not None
+
+
+def path_inside(folder: Path, name: object) -> Path | None:
+    """Path of a regular file below a folder, which no symbolic link leads to; None when there is no such file.
+
+    Parameters
+    ----------
+    folder : Path
+        Absolute, without symbolic links.
+    name : object
+        A name out of a record, which may hold anything.
+    """
+    if not isinstance(name, str) or not is_plain_name(name):
+        return None
+    path = folder
+    parts = PurePosixPath(name).parts
+    try:
+        for number, part in enumerate(parts, start=1):
+            path = path / part
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) if number == len(parts) else stat.S_ISDIR(mode)):
+                return None
+    except (OSError, ValueError):
+        return None
+    return path
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can only mean something below the folder that it is looked up in."""
+    return (
+        bool(name)
+        and "\0" not in name
+        and "\\" not in name
+        and not name.startswith("/")
+        and all(part not in ("", ".", "..") for part in name.split("/"))
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _content_of(folder: Path, name: str) -> bytes | None:
+    path = path_inside(folder, name)
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError:
+        return None
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _written_file(entry: object) -> WrittenFile | None:
+    if not isinstance(entry, dict):
+        return None
+    size, checksum, replaced = entry.get("size"), entry.get("sha256"), entry.get("replaced")
+    if not (isinstance(size, int) and isinstance(checksum, str) and _SHA256.fullmatch(checksum)):
+        return None
+    return WrittenFile(size, checksum, replaced if isinstance(replaced, str) else None)
+
+
+def _as_written(content: bytes) -> WrittenFile:
+    return WrittenFile(len(content), hashlib.sha256(content).hexdigest())
+
+
+def _seconds_of(moment: object) -> float | None:
+    try:
+        return datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else None
+    except ValueError:
+        return None

@@ -1,1 +1,0 @@
-"""The ports of :mod:`compose_runner.jobs.ports` on AWS."""

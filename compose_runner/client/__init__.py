@@ -1,0 +1,1 @@
+"""Call a service: submit jobs, follow them, download what they leave."""

@@ -1,0 +1,387 @@
+"""A client of a running service, for Python and for the shell.
+
+It speaks the HTTP contract and nothing more, so that it works with every deployment::
+
+    from compose_runner.client.client import Client
+
+    client = Client.configured(endpoint="http://127.0.0.1:8642")
+    job = client.submit("ataCTPAt2LMw", no_upload=True)
+    for update in client.follow(job.job_id, job.artifact_prefix):
+        print(update.status.progress)
+    client.download(job.artifact_prefix, "results")
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self
+
+import urllib3
+
+from compose_runner.client.addresses import ServiceAddresses, addresses
+from compose_runner.client.models import (
+    REFUSALS,
+    Artifact,
+    Job,
+    JobStatus,
+    LogRecord,
+    RequestRefusedError,
+    ServiceError,
+    Update,
+)
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
+from compose_runner.compose.http_client import MAY_PASS, pool, reason_of, retries
+from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, IDEMPOTENCY_KEY_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# Compose's own client waits as long
+ANSWER_SECONDS = 30.0
+POLL_SECONDS = 2.0
+# how long a service that does not answer is asked again while a job is followed
+PATIENCE_SECONDS = 300.0
+# a record may become visible this much later than one with a later time
+LATE_MS = 60_000
+_ATTEMPTS = 3
+
+
+class Client:
+    """A service's client; may be used from several threads.
+
+    Parameters
+    ----------
+    service : ServiceAddresses
+        Where the four functions are and how requests are signed.
+    """
+
+    def __init__(self, service: ServiceAddresses) -> None:
+        self.service = service
+
+    @classmethod
+    def configured(cls, endpoint: str | None = None, profile: str | None = None, *, token: str | None = None) -> Self:
+        """Find the service in what is given, the environment, or the profile file.
+
+        The order is that of :mod:`compose_runner.client.addresses`.
+
+        Parameters
+        ----------
+        endpoint : str, optional
+            Address below which the functions are ``/submit``, ``/status``, ``/logs`` and ``/results``.
+        profile : str, optional
+            A profile of the profile file.
+        token : str, optional
+            Token of a service that wants one; that of the profile or of ``COMPOSE_RUNNER_TOKEN`` by default.
+        """
+        return cls(addresses(endpoint, profile, token=token))
+
+    # -- the contract ----------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        meta_analysis_id: str,
+        *,
+        environment: str = DEFAULT_ENVIRONMENT,
+        no_upload: bool = False,
+        artifact_prefix: str | None = None,
+        n_cores: int | None = None,
+        nsc_key: str | None = None,
+        nv_key: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Start a job.
+
+        One that the service knows cannot run is a job as well; its ``error`` says why.
+
+        Parameters
+        ----------
+        meta_analysis_id : str
+            The meta-analysis on Neurosynth Compose.
+        environment : str
+            Which Compose.
+        no_upload : bool
+            Compute, but leave Compose as it is.
+        artifact_prefix : str, optional
+            The job's name, 1 to 80 letters, digits, ``-`` and ``_``; the service makes one up.
+        n_cores : int, optional
+            Cores to use.
+        nsc_key, nv_key : str, optional
+            Upload keys.
+        idempotency_key : str, optional
+            A repeated submit with the same key finds the job that the first one started.
+
+        Raises
+        ------
+        RequestRefusedError
+            The service says what is wrong with the request.
+        JobExistsError
+            The name is taken.
+        ServiceError
+            The service is out of reach or failed.
+        """
+        wanted = {
+            "meta_analysis_id": meta_analysis_id,
+            "environment": environment,
+            "no_upload": no_upload,
+            "artifact_prefix": artifact_prefix,
+            "n_cores": n_cores,
+            "nsc_key": nsc_key,
+            "nv_key": nv_key,
+        }
+        payload = {name: value for name, value in wanted.items() if value is not None}
+        headers = {IDEMPOTENCY_KEY_HEADER: idempotency_key} if idempotency_key else {}
+        # without a key a repeated request could be a second job
+        answer = self._call("submit", payload, headers=headers, repeatable=idempotency_key is not None)
+        error = answer.get("error")
+        return Job(
+            str(answer["job_id"]), str(answer.get("artifact_prefix", "")), answer, error=str(error) if error else None
+        )
+
+    def status(self, job_id: str) -> JobStatus:
+        """Ask how a job is.
+
+        Raises
+        ------
+        JobUnknownError
+            The service does not know the job.
+        """
+        return _status_of(self._call("status", {"job_id": job_id}))
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """Stop a running job, where the service allows it.
+
+        Raises
+        ------
+        NotAllowedError
+            The service does not allow it.
+        JobUnknownError
+            The service does not know the job.
+        """
+        return _status_of(self._call("status", {"job_id": job_id}, method="DELETE"))
+
+    def logs(
+        self, artifact_prefix: str, *, start_time: int | None = None, end_time: int | None = None
+    ) -> list[LogRecord]:
+        """Read a job's records, all pages.
+
+        Parameters
+        ----------
+        artifact_prefix : str
+            The job's name.
+        start_time, end_time : int, optional
+            Epoch milliseconds; the service takes the last hour by default.
+        """
+        payload: dict[str, Any] = {"artifact_prefix": artifact_prefix}
+        if start_time is not None:
+            payload["start_time"] = start_time
+        if end_time is not None:
+            payload["end_time"] = end_time
+        records: list[LogRecord] = []
+        while True:
+            answer = self._call("logs", payload)
+            records += [LogRecord(int(one["timestamp"]), str(one["message"])) for one in answer.get("events", ())]
+            token = answer.get("next_token")
+            if not token or token == payload.get("next_token"):
+                return records
+            payload["next_token"] = token
+
+    def results(self, artifact_prefix: str, *, expires_in: int = DEFAULT_EXPIRES_SECONDS) -> list[Artifact]:
+        """List a job's files.
+
+        Parameters
+        ----------
+        artifact_prefix : str
+            The job's name.
+        expires_in : int
+            Seconds for which their addresses are valid.
+        """
+        answer = self._call("results", {"artifact_prefix": artifact_prefix, "expires_in": expires_in})
+        folder = f"{str(answer.get('prefix', '')).rstrip('/')}/"
+        return [
+            Artifact(
+                path=str(one.get("path") or str(one["key"]).removeprefix(folder)),
+                size=int(one["size"]),
+                url=str(one["url"]),
+                document=one,
+            )
+            for one in answer.get("artifacts", ())
+        ]
+
+    # -- on top of it ------------------------------------------------------------------------------------------------
+
+    def follow(
+        self,
+        job_id: str,
+        artifact_prefix: str | None = None,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> Iterator[Update]:
+        """Follow a job to its end: its status and its new log records at every poll, the last one after the end.
+
+        Parameters
+        ----------
+        job_id : str
+            The job.
+        artifact_prefix : str, optional
+            Its name, which the first status tells as well.
+        poll_seconds : float
+            Time between two polls.
+        patience_seconds : float
+            How long a service that does not answer is asked again.
+        sleep : callable
+            Waits so many seconds.
+
+        Raises
+        ------
+        ServiceError
+            The service has not answered for longer than ``patience_seconds``.
+        """
+        reader = _NewRecords(self)
+        waited = 0.0
+        while True:
+            try:
+                status = self.status(job_id)
+                records = reader.read(artifact_prefix or status.artifact_prefix, status)
+                waited = 0.0
+            except ServiceError:
+                waited += poll_seconds
+                if waited > patience_seconds:
+                    raise
+                sleep(poll_seconds)
+                continue
+            yield Update(status, records)
+            if status.ended:
+                return
+            sleep(poll_seconds)
+
+    def download(
+        self,
+        artifact_prefix: str,
+        directory: str | Path,
+        *,
+        on_files: Callable[[list[Artifact]], object] | None = None,
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> list[Path]:
+        """Download a job's files in parallel and verify the checksums that its ``metadata.json`` names.
+
+        Parameters
+        ----------
+        artifact_prefix : str
+            The job's name.
+        directory : path-like
+            Where to; made if it does not exist. Files that are there already and the same are kept.
+        on_files : callable, optional
+            Takes the list of files before the first is fetched.
+        on_bytes : callable, optional
+            Takes the number of bytes of every piece that has come.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        compose_runner.client.download.DownloadError
+            There is nothing to download, or a file is not what its metadata says.
+        """
+        from compose_runner.client.download import download
+
+        artifacts = self.results(artifact_prefix, expires_in=3600)
+        if on_files is not None:
+            on_files(artifacts)
+        return download(artifacts, directory, on_bytes)
+
+    # -- HTTP --------------------------------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        function: str,
+        payload: dict[str, Any],
+        *,
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> dict[str, Any]:
+        url = self.service.url_of(function)
+        body = json.dumps(payload).encode()
+        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+        try:
+            answer = pool().request(
+                method,
+                url,
+                body=body,
+                headers=self.service.signed(method, url, body, sent),
+                timeout=urllib3.Timeout(connect=10.0, read=ANSWER_SECONDS),
+                retries=retries(_ATTEMPTS, (method,)) if repeatable else False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ServiceError(
+                f"{function} at {url} does not answer: {reason_of(error)}. Start a service with compose-runner serve, "
+                "or name the address of one that runs (--endpoint)."
+            ) from error
+        return _document_of(function, url, answer.status, answer.data)
+
+
+class _NewRecords:
+    """Reads a job's log again and again, and gives what was not there before."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._seen: set[LogRecord] = set()
+        self._last: int | None = None
+
+    def read(self, artifact_prefix: str, status: JobStatus) -> list[LogRecord]:
+        since = self._last if self._last is not None else _epoch_ms(status.document.get("start_time"))
+        records = self._client.logs(artifact_prefix, start_time=max(0, since - LATE_MS) if since is not None else None)
+        new = [record for record in records if record not in self._seen]
+        self._seen.update(new)
+        if records:
+            self._last = max(record.timestamp for record in records)
+        return new
+
+
+def _epoch_ms(text: Any) -> int | None:
+    from datetime import datetime
+
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000)
+    except (TypeError, ValueError):
+        return None
+
+
+def _status_of(answer: dict[str, Any]) -> JobStatus:
+    progress = answer.get("progress")
+    error = answer.get("error") or answer.get("cause")
+    return JobStatus(
+        status=str(answer.get("status")),
+        artifact_prefix=str(answer.get("artifact_prefix") or ""),
+        progress=progress if isinstance(progress, dict) else None,
+        error=str(error) if error else None,
+        document=answer,
+    )
+
+
+def _document_of(function: str, url: str, status: int, data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if status < HTTPStatus.BAD_REQUEST:
+        if isinstance(document, dict):
+            return document
+        raise ServiceError(f"{function} at {url} answered {status} with something that is not a JSON object")
+    words = (
+        (document.get("error") or document.get("Message") or document.get("message"))
+        if isinstance(document, dict)
+        else None
+    )
+    reason = str(words) if words else f"{function} at {url} answered {status}"
+    if status in MAY_PASS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ServiceError(f"{reason} ({function}, HTTP {status})")
+    raise REFUSALS.get(HTTPStatus(status), RequestRefusedError)(status, reason)

@@ -1,0 +1,1 @@
+"""Neurosynth Compose and NeuroStore as they are called: environments, HTTP, documents."""

@@ -1,0 +1,114 @@
+"""The port from which a browser reads artifacts: objects of one bucket, by presigned addresses, and nothing else.
+
+A report is a page with scripts that somebody else's documents went into. It has an origin of its own here (``sandbox``
+in its Content Security Policy makes it a unique one), from which it can reach neither the gateway nor the embedded AWS.
+"""
+
+from __future__ import annotations
+
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from compose_runner.local.aws.signatures import SignatureRefusedError, check_query
+from compose_runner.local.http_server import HARDENING, JsonHandler, RefusedError, Server, Visitors, in_address
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+    from compose_runner.local.aws.signatures import Keys
+
+# scripts and styles of a report are inside of it; it asks nobody for anything, and its links open pages of their own
+CONTENT_SECURITY_POLICY = (
+    "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox allow-downloads; "
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; media-src data:; worker-src blob:; frame-src blob: data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_PIECE = 1 << 20
+_HANDED_ON = {"content-type": "ContentType", "content-range": "ContentRange", "etag": "ETag"}
+
+
+class ArtifactServer:
+    """Serves the objects of a bucket.
+
+    Parameters
+    ----------
+    objects : botocore client
+        S3, as the service's own process sees it.
+    bucket : str
+        The only one that is served.
+    keys : Keys
+        Whose presigned addresses are served.
+    host : str
+        Where to listen.
+    """
+
+    def __init__(self, objects: Any, bucket: str, keys: Keys, host: str) -> None:
+        self._server = Server((host, 0), _Handler)
+        visitors = Visitors(host, self._server.server_port, follow_links=True)
+        self._server.RequestHandlerClass = _handler_class(objects, bucket, keys, visitors)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="artifacts", daemon=True)
+        self.endpoint = f"http://{in_address(host)}:{self._server.server_port}"
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(JsonHandler):
+    objects: Any
+    bucket: str
+    keys: Keys
+
+    def answer(self) -> None:
+        self.body()
+        path = self.path.partition("?")[0]
+        bucket, _, key = unquote(path).removeprefix("/").partition("/")
+        try:
+            check_query(self.keys, self.path, self.headers["host"].strip())
+        except SignatureRefusedError as error:
+            raise RefusedError(HTTPStatus.FORBIDDEN, str(error)) from None
+        if bucket != self.bucket or not key:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such artifact")
+        self._send(key)
+
+    def _send(self, key: str) -> None:
+        wanted = self.headers.get("range")
+        try:
+            found = self.objects.get_object(Bucket=self.bucket, Key=key, **({"Range": wanted} if wanted else {}))
+        except ClientError as error:
+            status = HTTPStatus(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            raise RefusedError(status, f"the artifact cannot be read: {error.response['Error'].get('Code')}") from None
+        except BotoCoreError:
+            raise RefusedError(HTTPStatus.BAD_GATEWAY, "the artifact cannot be read") from None
+        with found["Body"] as content:
+            self.send_response(found["ResponseMetadata"]["HTTPStatusCode"])
+            headers = {name: found[field] for name, field in _HANDED_ON.items() if found.get(field)}
+            headers |= {
+                **HARDENING,
+                "content-security-policy": CONTENT_SECURITY_POLICY,
+                "cache-control": "no-store",
+                "accept-ranges": "bytes",
+                "content-length": str(found["ContentLength"]),
+            }
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            while piece := content.read(_PIECE):
+                self.wfile.write(piece)
+
+
+def _handler_class(objects: Any, bucket: str, keys: Keys, visitors: Visitors) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"objects": objects, "bucket": bucket, "keys": keys, "visitors": visitors})

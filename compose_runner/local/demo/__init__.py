@@ -1,0 +1,1 @@
+"""One meta-analysis of pain, and a Compose that serves it."""

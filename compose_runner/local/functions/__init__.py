@@ -1,0 +1,1 @@
+"""The functions as processes, and the addresses at which they answer."""

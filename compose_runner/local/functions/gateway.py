@@ -1,0 +1,208 @@
+"""The functions' addresses: HTTP requests become Function URL events, and what a handler returns becomes an answer."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import logging
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+from compose_runner.local.functions.pool import FunctionError
+from compose_runner.local.http_server import LOOPBACK, JsonHandler, RefusedError, Server, Visitors, in_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
+
+# Lambda's own limit of a request
+MAX_BODY = 6 * 1024 * 1024
+# functions that change something whichever method reaches them
+CHANGING = frozenset({"submit"})
+
+
+def function_url_event(
+    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, source: str = "127.0.0.1"
+) -> dict[str, Any]:
+    """Make a Function URL event (payload format 2.0) out of an HTTP request.
+
+    Parameters
+    ----------
+    method, path, query : str
+        The request's; the path below the function's address, percent-encoded.
+    headers : mapping
+        The request's, names in any case.
+    body : bytes
+        The request's; base64 in the event unless it is text in UTF-8.
+    source : str
+        Address of the client.
+    """
+    now = datetime.now(UTC)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    path = unquote(path) or "/"
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": lowered,
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": "embedded",
+            "domainName": lowered.get("host", "127.0.0.1"),
+            "domainPrefix": "embedded",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": source,
+                "userAgent": lowered.get("user-agent", ""),
+            },
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": now.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": int(now.timestamp() * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    if query:
+        parameters: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
+        event["queryStringParameters"] = parameters
+    if "cookie" in lowered:
+        event["cookies"] = [part.strip() for part in lowered.pop("cookie").split(";")]
+    if body:
+        try:
+            event["body"] = body.decode()
+        except UnicodeDecodeError:
+            event["body"], event["isBase64Encoded"] = base64.b64encode(body).decode(), True
+    return event
+
+
+def http_answer(result: Any) -> tuple[int, dict[str, str], bytes]:
+    """Turn what a handler returned into status, headers and body, by the rules of Function URLs.
+
+    Parameters
+    ----------
+    result : object
+        A dictionary with ``statusCode``, or anything else, which becomes a JSON body with status 200.
+    """
+    headers = {"content-type": "application/json"}
+    if not (isinstance(result, dict) and "statusCode" in result):
+        return HTTPStatus.OK, headers, (result if isinstance(result, str) else json.dumps(result)).encode()
+    headers.update({str(name).lower(): str(value) for name, value in (result.get("headers") or {}).items()})
+    body = result.get("body") or ""
+    if not isinstance(body, str):
+        body = json.dumps(body)
+    data = base64.b64decode(body) if result.get("isBase64Encoded") else body.encode()
+    return int(result["statusCode"]), headers, data
+
+
+class Gateway:
+    """One server for several functions, each below a path of its own name.
+
+    Parameters
+    ----------
+    functions : mapping
+        What answers an event, by name.
+    port : int
+        0 for any free port.
+    host : str
+        Where to listen.
+    token : str or None
+        What every request must carry in its ``Authorization`` header, if anything.
+    origins : tuple of str
+        Origins of other sites whose pages may ask; ``*`` for all.
+    """
+
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[[Any], Any]],
+        port: int = 0,
+        host: str = LOOPBACK,
+        *,
+        token: str | None = None,
+        origins: tuple[str, ...] = (),
+    ) -> None:
+        self._server = Server((host, port), _Handler)
+        port = self._server.server_port
+        attributes = {"functions": functions, "token": token, "visitors": Visitors(host, port, origins)}
+        self._server.RequestHandlerClass = type("Handler", (_Handler,), attributes)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="gateway", daemon=True)
+        self.endpoint = f"http://{in_address(host)}:{port}"
+        self.urls = {name: f"{self.endpoint}/{name}" for name in functions}
+
+    def start(self) -> None:
+        """Answer requests from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(JsonHandler):
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    max_body = MAX_BODY
+    functions: Mapping[str, Callable[[Any], Any]]
+    token: str | None
+
+    def answer(self) -> None:
+        began = time.perf_counter()
+        self._check_token()
+        target, _, query = self.path.partition("?")
+        name, _, rest = target.removeprefix("/").partition("/")
+        if name in CHANGING and self.command in ("GET", "HEAD"):
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{name} starts something, which a link or a picture on a page must not: send POST",
+                {"allow": "POST, OPTIONS"},
+            )
+        body = self.body()
+        if name == "":
+            host = self.headers["host"].strip()
+            status, headers, data = http_answer({function: f"http://{host}/{function}" for function in self.functions})
+        elif name not in self.functions:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"there is no function {name!r}, only {', '.join(self.functions)}")
+        else:
+            sent = dict(self.headers.items())
+            if self.token is not None:  # it is for this port alone
+                sent = {header: value for header, value in sent.items() if header.lower() != "authorization"}
+            event = function_url_event(self.command, f"/{rest}", query, sent, body, str(self.client_address[0]))
+            status, headers, data = _invoke(self.functions[name], event)
+        self.reply(status, headers, data)
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.debug("%s %s %d %.0f ms", self.command, target, status, milliseconds)
+
+    def _check_token(self) -> None:
+        if self.token is None:
+            return
+        # a browser asks whether a page may send the token before it sends it
+        if self.command == "OPTIONS" and self.visitors.allows(self.headers.get_all("origin") or []):
+            return
+        scheme, _, given = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self.token.encode()):
+            raise RefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                "the service wants its token: COMPOSE_RUNNER_TOKEN or --token, in HTTP Authorization: Bearer",
+                {"www-authenticate": "Bearer"},
+            )
+
+
+def _invoke(function: Callable[[Any], Any], event: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    try:
+        return http_answer(function(event))
+    except (FunctionError, ValueError) as error:
+        log.error("%s", error)
+        raise RefusedError(HTTPStatus.BAD_GATEWAY, "Internal Server Error") from None

@@ -1,0 +1,1 @@
+"""The application: what the template describes, made in the embedded AWS."""

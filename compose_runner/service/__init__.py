@@ -1,0 +1,1 @@
+"""The service: contract, operations, HTTP and AWS adapters; what the four functions ship."""

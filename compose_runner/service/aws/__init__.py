@@ -1,0 +1,1 @@
+"""The ports of :mod:`compose_runner.service.ports` on AWS."""

@@ -1,0 +1,167 @@
+"""Tell how a job is, and stop it where that is allowed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from compose_runner.errors import MOST_SHARDS
+from compose_runner.progress import ProgressRecord, merged
+from compose_runner.service import failure, log_events, observability
+from compose_runner.service.contract import StatusReply
+from compose_runner.service.errors import CancelForbiddenError, EngineError, JobMissingError
+from compose_runner.service.observability import logger
+from compose_runner.service.storage import KEY_NAMES, JobKeys
+
+if TYPE_CHECKING:
+    from compose_runner.service.ports import Artifacts, Execution, Executions, Keys
+
+# PENDING_REDRIVE is an execution that somebody is about to start again
+_RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
+_STOP_REASON = "A client stopped it."
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Tells how jobs are.
+
+    Parameters
+    ----------
+    executions, artifacts, keys : ports
+        The engine, the bucket of results, and the store of keys.
+    results_prefix : str
+        Prefix of all jobs in the bucket, for executions whose input does not name it.
+    allow_cancel : bool
+        Whether clients may stop jobs.
+    """
+
+    executions: Executions
+    artifacts: Artifacts
+    keys: Keys
+    results_prefix: str
+    allow_cancel: bool = False
+
+    def status(self, job_id: str) -> StatusReply:
+        """Describe a job.
+
+        Raises
+        ------
+        RequestError
+            ``job_id`` is not one of this deployment's.
+        JobMissingError
+            There is no such job.
+        EngineError
+            The engine does not answer.
+        """
+        observability.follow_job(self.executions.name_of(job_id))
+        return self._reply(self._find(job_id))
+
+    def cancel(self, job_id: str) -> StatusReply:
+        """Stop a job if it runs, delete its keys, and describe it; one that has ended stays as it is.
+
+        Raises
+        ------
+        CancelForbiddenError
+            This deployment does not let clients stop jobs; otherwise as :meth:`status`.
+        """
+        if not self.allow_cancel:
+            raise CancelForbiddenError("This deployment does not allow clients to stop jobs.")
+        name = self.executions.name_of(job_id)
+        observability.follow_job(name)
+        execution = self._find(job_id)
+        if execution.word in _RUNNING:
+            self.executions.stop(job_id, _STOP_REASON)
+            # a task that is stopped leaves them for the next attempt, and there is none
+            self.keys.forget(name, KEY_NAMES)
+            logger.info(log_events.CANCELLED, extra={"job_id": job_id})
+            observability.measure({observability.JOBS_CANCELLED: 1})
+            execution = self._find(job_id)
+        return self._reply(execution)
+
+    def _find(self, job_id: str) -> Execution:
+        execution = self.executions.find(job_id)
+        if execution is None:
+            raise JobMissingError("There is no job with this job_id.")
+        return execution
+
+    def _reply(self, execution: Execution) -> StatusReply:
+        keys = JobKeys(_results_prefix(execution.input, self.results_prefix), execution.name)
+        word = _contract_word(execution.word)
+        fields: dict[str, Any] = {
+            "job_id": execution.job_id,
+            "artifact_prefix": execution.name,
+            "status": word,
+            "execution_status": execution.word,
+            "start_time": execution.started,
+            "output": _object_in(execution.output),
+        }
+        if execution.stopped is not None:
+            fields["stop_time"] = execution.stopped
+        if word == "RUNNING":
+            progress = self._progress(keys)
+            if progress is not None:
+                fields["progress"] = progress
+            return StatusReply(**fields)
+
+        metadata = self._document(keys.metadata)
+        if metadata is not None:
+            fields["result"] = metadata
+        if word == "FAILED":
+            fields["error"] = failure.sentence(execution, metadata)
+            if execution.error:
+                fields["error_name"] = execution.error
+            if execution.cause:
+                fields["cause"] = execution.cause
+        return StatusReply(**fields)
+
+    def _progress(self, keys: JobKeys) -> ProgressRecord | None:
+        progress = self._record(keys.progress)
+        if progress is None or not progress.shards:
+            return progress
+        told = (self._record(keys.shard_progress(shard)) for shard in range(min(progress.shards, MOST_SHARDS)))
+        return merged(progress, [record for record in told if record is not None])
+
+    def _record(self, key: str) -> ProgressRecord | None:
+        document = self._document(key)
+        if document is None:
+            return None
+        try:
+            return ProgressRecord.model_validate(document)
+        except ValidationError:
+            logger.warning("progress.unreadable", extra={"key": key})
+            return None
+
+    def _document(self, key: str) -> dict[str, Any] | None:
+        """Read what the task left; the state of the job is known without it, so trouble with S3 costs only detail."""
+        try:
+            return self.artifacts.document(key)
+        except EngineError as error:
+            logger.warning("results.unreadable", extra={"key": key, "error": str(error)})
+            return None
+
+
+def _contract_word(word: str) -> Literal["RUNNING", "SUCCEEDED", "FAILED"]:
+    """Clients know three words; any other that ends a job would make them wait for ever."""
+    if word in _RUNNING:
+        return "RUNNING"
+    return "SUCCEEDED" if word == "SUCCEEDED" else "FAILED"
+
+
+def _object_in(text: str | None) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"raw_output": text}
+    return value if isinstance(value, dict) else {"raw_output": value}
+
+
+def _results_prefix(execution_input: str | None, default: str) -> str:
+    """Where this job was told to leave its artifacts, which a later deployment may do differently."""
+    results = _object_in(execution_input).get("results")
+    prefix = results.get("prefix") if isinstance(results, dict) else None
+    return prefix if isinstance(prefix, str) else default
