@@ -21,7 +21,7 @@ from tests.compose_stand_in import ComposeStandIn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-OURS = "from compose_runner.cli import compose_run; compose_run()"
+OURS = "from compose_runner.commands.run import run; run()"
 QUICK_ITERATIONS = 10
 # no goal depends on it, and drawing takes longer than everything else
 ROUNDS_WITH_REPORT = 2

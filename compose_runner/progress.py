@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import BaseModel, Field
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
+log = logging.getLogger("compose_runner")
+
+# names of the log records that tell progress
+STAGE_RECORD = "workflow.stage"
+PROGRESS_RECORD = "workflow.progress"
 # share of the steps from which their own pace is believed rather than a prediction
 _PACE_TELLS = 0.05
 
@@ -151,6 +158,34 @@ class Progress:
         if own is None and not later:
             return None
         return (own or 0.0) + sum(later)
+
+
+class LoggedProgress:
+    """Tells progress as log records: every stage, and its steps at most every few seconds.
+
+    Parameters
+    ----------
+    every_seconds : float
+        Least time between two records of one stage.
+    """
+
+    def __init__(self, every_seconds: float = 5.0) -> None:
+        self._every = every_seconds
+        self._stage: Stage | None = None
+        self._told = 0.0
+        self._lock = Lock()
+
+    def __call__(self, record: ProgressRecord) -> None:
+        """Log the record if it is time to."""
+        with self._lock:
+            now = time.monotonic()
+            begins = record.stage is not self._stage
+            ends = record.total is not None and record.completed >= record.total
+            if not begins and not ends and now - self._told < self._every:
+                return
+            self._stage, self._told = record.stage, now
+        fields = record.model_dump(mode="json", exclude_none=True, exclude={"updated"})
+        log.info(STAGE_RECORD if begins else PROGRESS_RECORD, extra=fields)
 
 
 def merged(spread: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:

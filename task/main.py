@@ -21,7 +21,6 @@ from compose_runner.analysis.interpreter import own_process
 from compose_runner.analysis.job import publish_again, run_job
 from compose_runner.analysis.shard import run_shard
 from compose_runner.analysis.write.result_directory import ResultDirectory
-from compose_runner.commands.terminal import LoggedProgress
 from compose_runner.errors import (
     EXIT_CANNOT_RUN,
     EXIT_DONE,
@@ -32,7 +31,7 @@ from compose_runner.errors import (
     InterruptedRunError,
     SpreadWanted,
 )
-from compose_runner.progress import Progress
+from compose_runner.progress import LoggedProgress, Progress
 from compose_runner.service import log_events
 from compose_runner.service.observability import logger
 from compose_runner.signals import SignalWatch, end_process

@@ -170,7 +170,8 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     from compose_runner.analysis.compute.estimators import build
     from compose_runner.analysis.fetch.bundle import load_bundle
     from compose_runner.analysis.fetch.reach import Reach
-    from compose_runner.analysis.preparation import JobOptions, explaining
+    from compose_runner.analysis.options import JobOptions
+    from compose_runner.analysis.preparation import explaining
     from compose_runner.analysis.write.result_directory import ResultDirectory
     from compose_runner.compose.environments import environment_named
     from compose_runner.progress import Progress

@@ -16,7 +16,8 @@ from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.estimators import usable_cores
 from compose_runner.analysis.compute.monte_carlo import MonteCarlo
 from compose_runner.analysis.fetch.bundle import Bundle, save_bundle
-from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
+from compose_runner.analysis.options import JobOptions
+from compose_runner.analysis.preparation import begin, explaining, permutations_of
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.publishing import page_of, prepare_publish, publish
 from compose_runner.analysis.write.provenance import machine, versions

@@ -5,11 +5,8 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.engine.sessions import ShardFinished
 from compose_runner.analysis.compute.prediction import predict
 from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle, load_bundle
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from compose_runner.analysis.compute.monte_carlo import MonteCarlo, MonteCarloRun
+    from compose_runner.analysis.options import JobOptions
     from compose_runner.analysis.write.result_directory import ResultDirectory
     from compose_runner.compose.environments import Environment
 
@@ -33,28 +31,6 @@ if TYPE_CHECKING:
 _SIZES = frozenset({"n_iters", "difference_iterations", "n_subsamples", "n_histogram_bins", "r"})
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """How to run, which never changes a number but for the seed.
-
-    Parameters
-    ----------
-    n_cores : int
-        Cores to use.
-    seed : int
-        Seed of every random draw.
-    report : bool
-        Draw the figures.
-    engine : {"auto", "nimare"}
-        Whose Monte Carlo code computes.
-    """
-
-    n_cores: int
-    seed: int = DEFAULT_SEED
-    report: bool = True
-    engine: str = "auto"
 
 
 def begin(
@@ -92,7 +68,7 @@ def begin(
     """
     progress.start(Stage.FETCH)
     with ThreadPoolExecutor(1, thread_name_prefix="imports") as thread:
-        importing_nimare = thread.submit(_computing_module)
+        importing_nimare = thread.submit(_import_stages)
 
         def checked(document: dict[str, Any]) -> Specification:
             specification = parse_specification(document)
@@ -189,7 +165,9 @@ def _inputs(
     return fetch_bundle(meta_analysis_id, place, check=check)
 
 
-def _computing_module() -> Any:
+def _import_stages() -> Any:
     """Import NiMARE, and what a job needs of it."""
     with importing():
-        return import_module("compose_runner.analysis.stages")
+        from compose_runner.analysis import stages
+
+        return stages

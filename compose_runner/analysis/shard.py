@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.engine.sessions import ShardFinished
 from compose_runner.analysis.compute.estimators import usable_cores
-from compose_runner.analysis.preparation import JobOptions, begin, explaining, permutations_of
+from compose_runner.analysis.options import JobOptions
+from compose_runner.analysis.preparation import begin, explaining, permutations_of
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.progress import Progress, Stage

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from compose_runner.analysis.compute.coverage import Coverage
     from compose_runner.analysis.fetch.bundle import Bundle
-    from compose_runner.analysis.preparation import JobOptions
+    from compose_runner.analysis.options import JobOptions
     from compose_runner.analysis.select.images import StagedImages
     from compose_runner.analysis.select.selection import Groups
     from compose_runner.analysis.write.result_directory import ResultDirectory

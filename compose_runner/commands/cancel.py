@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from compose_runner.cli import ending_well
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 
 
@@ -21,4 +21,4 @@ def cancel(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
         else:
             say(job.status)
 
-    ending_well(action)
+    exit_with_code(action)

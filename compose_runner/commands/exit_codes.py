@@ -43,7 +43,7 @@ class Account(Protocol):
         """Say what was finished and kept although an error came; may be empty."""
 
 
-def ending_well(action: Callable[[], Any], account: Account | None = None) -> Any:
+def exit_with_code(action: Callable[[], Any], account: Account | None = None) -> Any:
     """Run an action of the command line, and turn its errors into one line and an exit code, in this one place.
 
     Parameters

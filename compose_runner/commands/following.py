@@ -11,8 +11,7 @@ from pydantic_core import ValidationError
 from compose_runner.commands.service_options import print_json, say
 from compose_runner.commands.terminal import TerminalProgress
 from compose_runner.escaping import visible
-from compose_runner.progress import ProgressRecord
-from compose_runner.service import log_events
+from compose_runner.progress import PROGRESS_RECORD, STAGE_RECORD, ProgressRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +34,7 @@ _UNSHOWN = frozenset(
         "logger",
     }
 )
-_SHOWN_BY_BAR = (log_events.STAGE, log_events.PROGRESS)
+_SHOWN_BY_BAR = (STAGE_RECORD, PROGRESS_RECORD)
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 

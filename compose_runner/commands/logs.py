@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from compose_runner.cli import ending_well
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
 from compose_runner.errors import EXIT_CANNOT_RUN
 
@@ -49,5 +49,5 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
                 say(following.line_of(record))
         return True
 
-    if not ending_well(action):
+    if not exit_with_code(action):
         sys.exit(EXIT_CANNOT_RUN)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from compose_runner.cli import ending_well
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
 
@@ -68,7 +68,7 @@ def results(
             say(f"{artifact.size:>12,}  {artifact.path}")
             say(f"{'':14}{artifact.url}")
 
-    ending_well(action)
+    exit_with_code(action)
 
 
 def _download(client: Client, artifact_prefix: str, directory: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from compose_runner.cli import ending_well
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 from compose_runner.commands.terminal import time_left
 
@@ -38,4 +38,4 @@ def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
         if url:
             say(f"page: {url}")
 
-    ending_well(action)
+    exit_with_code(action)

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from compose_runner.cli import ending_well
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
 from compose_runner.errors import EXIT_CANNOT_RUN
@@ -73,5 +73,5 @@ def submit(
         say(job.artifact_prefix)
         return status.status == SUCCEEDED
 
-    if not ending_well(action):
+    if not exit_with_code(action):
         sys.exit(EXIT_CANNOT_RUN)

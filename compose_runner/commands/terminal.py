@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-import time
 import warnings
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from compose_runner.escaping import json_text, visible
-from compose_runner.service import log_events
+from compose_runner.progress import LoggedProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import Task, TaskID
 
-    from compose_runner.progress import ProgressListener, ProgressRecord, Stage
+    from compose_runner.progress import ProgressListener, ProgressRecord
 
 LogFormat = Literal["text", "json"]
 log = logging.getLogger("compose_runner")
@@ -131,34 +130,6 @@ def time_left(seconds: object) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min left"
     return f"about {seconds / 3600:.1f} h left"
-
-
-class LoggedProgress:
-    """Tells progress as log records: every stage, and its steps at most every few seconds.
-
-    Parameters
-    ----------
-    every_seconds : float
-        Least time between two records of one stage.
-    """
-
-    def __init__(self, every_seconds: float = 5.0) -> None:
-        self._every = every_seconds
-        self._stage: Stage | None = None
-        self._told = 0.0
-        self._lock = Lock()
-
-    def __call__(self, record: ProgressRecord) -> None:
-        """Log the record if it is time to."""
-        with self._lock:
-            now = time.monotonic()
-            begins = record.stage is not self._stage
-            ends = record.total is not None and record.completed >= record.total
-            if not begins and not ends and now - self._told < self._every:
-                return
-            self._stage, self._told = record.stage, now
-        fields = record.model_dump(mode="json", exclude_none=True, exclude={"updated"})
-        log.info(log_events.STAGE if begins else log_events.PROGRESS, extra=fields)
 
 
 class TerminalProgress:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from compose_runner.compose import http_client
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ServiceUnavailableError
-from compose_runner.service.observability import tracing
 
 # the real client gives up on submit after 30 s, of which a start and the engine need some
 DEADLINE_SECONDS = 8.0
@@ -57,12 +56,11 @@ class ComposeSpecifications:
             except Exception as error:
                 errors.append(error)
 
-        with tracing.in_subsegment("compose", namespace="remote"):
-            # time-outs of sockets bound each wait, not their sum: a server that drips bytes could hold a request
-            # until Lambda ends it, and then no job would be started
-            worker = threading.Thread(target=contextvars.copy_context().run, args=(fetch,), daemon=True)
-            worker.start()
-            worker.join(self.deadline_seconds)
+        # time-outs of sockets bound each wait, not their sum: a server that drips bytes could hold a request until
+        # Lambda ends it, and then no job would be started
+        worker = threading.Thread(target=contextvars.copy_context().run, args=(fetch,), daemon=True)
+        worker.start()
+        worker.join(self.deadline_seconds)
         if errors:
             raise errors[0]
         if not answers:

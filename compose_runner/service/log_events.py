@@ -11,8 +11,6 @@ REFUSED = "workflow.refused"
 
 # task
 START = "workflow.start"
-STAGE = "workflow.stage"
-PROGRESS = "workflow.progress"
 COMPLETED = "workflow.completed"
 ARTIFACTS_UPLOADED = "artifacts.uploaded"
 PUBLISHED = "workflow.published"

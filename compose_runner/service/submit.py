@@ -239,7 +239,8 @@ class Submission:
     def _specification(self, meta_analysis_id: str, environment: str) -> Any:
         started = time.monotonic()
         try:
-            document = self.specifications.meta_analysis(meta_analysis_id, environment)
+            with observability.tracing.in_subsegment("compose", namespace="remote"):
+                document = self.specifications.meta_analysis(meta_analysis_id, environment)
         except (DocumentError, ServiceUnavailableError) as error:
             logger.warning("compose.specification_unavailable", extra={"error": str(error)})
             observability.measure({observability.COMPOSE_UNREACHABLE: 1}, environment=environment)

@@ -15,7 +15,6 @@ from compose_runner.specification.signatures import signatures
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compose_runner.analysis.compute.prediction import Prediction
     from compose_runner.specification.parsing import Specification
 
 # arguments of estimators and correctors that say how often something is drawn anew
@@ -57,13 +56,15 @@ class JobLimits:
                     f"{_count(self.iterations)}. Set {name} to {_count(self.iterations)} or less; {_ELSEWHERE}"
                 )
 
-    def check_prediction(self, prediction: Prediction, cores: int) -> None:
+    def check_prediction(self, iterations: int, seconds: float, cores: int) -> None:
         """Refuse a job whose Monte Carlo runs are predicted to take more core hours than are allowed.
 
         Parameters
         ----------
-        prediction : Prediction
-            Of the job; an estimator of which nothing is predicted is not refused.
+        iterations : int
+            Of all Monte Carlo runs together.
+        seconds : float
+            Predicted time of them on one task; 0 where nothing is predicted, which is never refused.
         cores : int
             Cores of one task. A part of the work occupies them all and uses one, so that more cores cost more hours.
 
@@ -74,13 +75,12 @@ class JobLimits:
         """
         if self.core_hours is None:
             return
-        hours = prediction.seconds(cores) * cores / _SECONDS_PER_HOUR
+        hours = seconds * cores / _SECONDS_PER_HOUR
         if hours <= self.core_hours:
             return
-        asked = sum(run.iterations for run in prediction.runs)
-        fitting = int(asked * self.core_hours / hours)
+        fitting = int(iterations * self.core_hours / hours)
         raise LimitExceededError(
-            f"The {_count(asked)} permutations of this meta-analysis are predicted to take {hours:,.1f} core hours; "
+            f"The {_count(iterations)} permutations of this job are predicted to take {hours:,.1f} core hours; "
             f"this service allows {self.core_hours:,g} for a job. Some {_count(fitting)} iterations (n_iters) in all, "
             f"or fewer studies, would fit; {_ELSEWHERE}"
         )

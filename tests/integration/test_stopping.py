@@ -72,13 +72,13 @@ PLACES = {
 PROGRAM = """
 import contextlib, ctypes, sys, time
 from concurrent.futures import ThreadPoolExecutor
-from compose_runner.commands.exit_codes import ending_well
+from compose_runner.commands.exit_codes import exit_with_code
 
 def action():
     print("ready", file=sys.stderr, flush=True)
     {place}
 
-ending_well(action)
+exit_with_code(action)
 """
 
 
@@ -142,8 +142,8 @@ def test_children_end_with_a_command_that_is_killed() -> None:
 
 def test_an_answer_that_nobody_reads_to_its_end_is_no_error() -> None:
     text = (
-        "import click; from compose_runner.commands.exit_codes import ending_well\n"
-        "ending_well(lambda: [click.echo('x' * 100) for _ in range(100_000)])"
+        "import click; from compose_runner.commands.exit_codes import exit_with_code\n"
+        "exit_with_code(lambda: [click.echo('x' * 100) for _ in range(100_000)])"
     )
     with RunningCommand("bash", "-c", f'{sys.executable} -c "{text}" | head -1') as command:
         code, out, said = command.end()

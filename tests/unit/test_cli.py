@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from compose_runner import cli, errors
 from compose_runner.analysis.compute.checkpoints import CHECKPOINTS
+from compose_runner.commands import run
+from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.progress import ProgressRecord, Stage
 
 
@@ -34,7 +36,7 @@ def test_every_error_ends_in_its_exit_code_and_one_line(
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        cli.ending_well(action)
+        exit_with_code(action)
     assert ended.value.code == code
     written = capsys.readouterr()
     assert written.out == ""
@@ -46,14 +48,14 @@ def record_of(stage: Stage) -> ProgressRecord:
     return ProgressRecord(stage=stage)
 
 
-def account_at(stage: Stage, place: Path) -> cli._RunAccount:
-    account = cli._RunAccount(str(place))
+def account_at(stage: Stage, place: Path) -> run._RunAccount:
+    account = run._RunAccount(str(place))
     account.listening(lambda _: None)(record_of(stage))
     return account
 
 
 def test_a_run_that_is_stopped_says_how_far_it_was_and_what_is_there(tmp_path: Path) -> None:
-    assert "Nothing was computed" in cli._RunAccount(str(tmp_path)).stopped()
+    assert "Nothing was computed" in run._RunAccount(str(tmp_path)).stopped()
     assert "Nothing was computed" in account_at(Stage.FETCH, tmp_path).stopped()
     assert "no result yet" in account_at(Stage.FIT, tmp_path).stopped()
     kept = tmp_path / CHECKPOINTS / "mark" / "null.npz"
@@ -87,7 +89,7 @@ def test_words_of_others_cannot_command_a_terminal(capsys: pytest.CaptureFixture
         raise errors.SelectionError("study \x1b]0;owned\x07 is\nbad")
 
     with pytest.raises(SystemExit):
-        cli.ending_well(action)
+        exit_with_code(action)
     assert capsys.readouterr().err == "compose-runner: study \\x1b]0;owned\\x07 is bad\n"
 
 
@@ -102,7 +104,7 @@ def test_words_of_others_cannot_command_a_terminal(capsys: pytest.CaptureFixture
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
-    assert CliRunner().invoke(cli.compose_run, arguments).exit_code == 2
+    assert CliRunner().invoke(run.run, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["publish"]])

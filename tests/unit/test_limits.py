@@ -35,6 +35,10 @@ def specification(
     )
 
 
+def check_prediction(limits: JobLimits, predicted: Prediction, cores: int) -> None:
+    limits.check_prediction(predicted.iterations, predicted.seconds(cores), cores)
+
+
 def monte_carlo(n_iters: Any) -> dict[str, Any]:
     return {"type": FWE, "args": {"method": "montecarlo", "n_iters": n_iters}}
 
@@ -92,7 +96,7 @@ def test_every_argument_of_nimare_that_counts_iterations_is_known() -> None:
 
 def test_without_limits_nothing_is_refused() -> None:
     NO_LIMITS.check_iterations(specification("ALE", corrector=monte_carlo(10**7)))
-    NO_LIMITS.check_prediction(prediction(10**9, 10.0), 16)
+    check_prediction(NO_LIMITS, prediction(10**9, 10.0), 16)
 
 
 def prediction(iterations: int, seconds: float, serial: float = 0.0) -> Prediction:
@@ -103,7 +107,7 @@ def test_a_prediction_beyond_the_limit_is_told_with_what_would_fit() -> None:
     with pytest.raises(
         LimitExceededError, match=r"100,000 permutations .* 100\.0 core hours; this service allows 64 "
     ) as it:
-        JobLimits(core_hours=64).check_prediction(prediction(100_000, 3.6), 16)
+        check_prediction(JobLimits(core_hours=64), prediction(100_000, 3.6), 16)
 
     assert "Some 64,000 iterations" in str(it.value)
 
@@ -118,12 +122,12 @@ def test_a_prediction_beyond_the_limit_is_told_with_what_would_fit() -> None:
 def test_what_is_said_to_fit_does(iterations: int, seconds: float, serial: float, cores: int, allowed: float) -> None:
     limits = JobLimits(core_hours=allowed)
     try:
-        limits.check_prediction(prediction(iterations, seconds, serial), cores)
+        check_prediction(limits, prediction(iterations, seconds, serial), cores)
     except LimitExceededError as refused:
         fitting = int(str(refused).split("Some ")[1].split(" ")[0].replace(",", ""))
         assert fitting < iterations
-        limits.check_prediction(prediction(fitting, seconds, serial), cores)
+        check_prediction(limits, prediction(fitting, seconds, serial), cores)
 
 
 def test_what_cannot_be_predicted_is_not_refused() -> None:
-    JobLimits(core_hours=0.001).check_prediction(Prediction(), 16)
+    check_prediction(JobLimits(core_hours=0.001), Prediction(), 16)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.preparation import _inputs, explaining
-from compose_runner.cli import compose_run
+from compose_runner.commands.run import run
 from compose_runner.compose.addresses import ALLOWED_HOSTS_VARIABLE, AllowedHosts
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import AnalysisError
@@ -49,7 +49,7 @@ def test_a_host_that_is_none_is_named(bundle: Path) -> None:
 
 
 def test_hosts_are_allowed_to_bundles_only() -> None:
-    result = CliRunner().invoke(compose_run, ["abc", "--allow-host", "127.0.0.1:9412"])
+    result = CliRunner().invoke(run, ["abc", "--allow-host", "127.0.0.1:9412"])
     assert result.exit_code == 2
     assert "--allow-host is for the maps of a bundle" in result.output
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from compose_runner import cli, errors
+from compose_runner import errors
+from compose_runner.commands import exit_codes
 from compose_runner.commands.terminal import records_on
 from tests import hostile
 
@@ -148,7 +149,7 @@ def test_an_error_that_holds_a_text_of_a_document_is_one_visible_line(capsys: py
         raise errors.SelectionError(PAYLOAD)
 
     with pytest.raises(SystemExit):
-        cli.ending_well(action)
+        exit_codes.exit_with_code(action)
     written = capsys.readouterr().err
     assert written.count("\n") == 1
     assert _HIDDEN.findall(written) == []

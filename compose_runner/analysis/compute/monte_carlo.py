@@ -110,7 +110,8 @@ class MonteCarlo:
         LimitExceededError
             They are predicted to take longer than is allowed.
         """
-        self.limits.check_prediction(prediction, self.task_cores or n_cores)
+        cores = self.task_cores or n_cores
+        self.limits.check_prediction(prediction.iterations, prediction.seconds(cores), cores)
         mark = fingerprint(inputs, seed, engine)
         if self.place is None:
             directory = CheckpointDirectory(result_dir / CHECKPOINTS)

@@ -102,6 +102,11 @@ class Prediction:
         """Predict all runs together on so many cores."""
         return sum(run.seconds(cores) for run in self.runs)
 
+    @property
+    def iterations(self) -> int:
+        """Permutations of all runs together."""
+        return sum(run.iterations for run in self.runs)
+
     def of_stage(self, stage: Stage) -> PredictedRun | None:
         """The run of a stage."""
         return next((run for run in self.runs if run.stage is stage), None)

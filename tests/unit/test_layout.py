@@ -1,0 +1,75 @@
+"""The layer ships what the functions import and nothing else, and the documentation shows the tree that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "compose_runner"
+FUNCTIONS = ("submit", "status", "logs", "results")
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("compose_runner", "functions", exclude_type_checking_imports=True, cache_dir=None)
+
+
+def shipped() -> set[str]:
+    """Modules that the layer's Makefile lists."""
+    text = (PACKAGE / "Makefile").read_text().replace("\\\n", " ")
+    found = re.search(r"^MODULES = (.*)$", text, re.MULTILINE)
+    assert found is not None
+    names = ("compose_runner." + path.replace("/", ".") for path in found[1].split())
+    return {name.removesuffix(".__init__") for name in names}
+
+
+def test_the_layer_ships_what_the_functions_import_and_nothing_else(graph: grimp.ImportGraph) -> None:
+    needed: set[str] = set()
+    for function in FUNCTIONS:
+        needed |= graph.find_upstream_modules(f"functions.{function}.app")
+    needed = {module for module in needed if module.startswith("compose_runner")}
+    for module in list(needed):  # a module's packages are imported with it
+        parts = module.split(".")
+        needed |= {".".join(parts[:n]) for n in range(1, len(parts))}
+
+    assert shipped() == needed
+
+
+def test_every_file_of_the_layer_is_there() -> None:
+    for module in shipped():
+        path = REPOSITORY / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file(), module
+
+
+def test_every_package_and_module_at_the_root_stands_in_the_tree_of_the_documentation() -> None:
+    tree = (REPOSITORY / "docs" / "architecture.md").read_text().split("```")[1]
+    there = {
+        entry.name
+        for entry in PACKAGE.iterdir()
+        if (entry.suffix == ".py" or (entry / "__init__.py").exists()) and not entry.name.startswith("_")
+    }
+    stages = {entry.name for entry in (PACKAGE / "analysis").iterdir() if (entry / "__init__.py").exists()}
+
+    missing = [name for name in sorted(there | stages) if not re.search(rf"\b{re.escape(name)}(/|\b)", tree)]
+    assert missing == []
+
+
+def test_no_module_imports_another_by_its_name_but_the_commands() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    by_name = {path.relative_to(PACKAGE).as_posix() for path, text in texts.items() if "import_module(" in text}
+
+    # a subcommand, a handler, and modules of NiMARE or matplotlib by which class is asked for
+    assert by_name <= {
+        "cli.py",
+        "local/functions/worker.py",
+        "specification/generate.py",
+        "analysis/interpreter.py",
+        "analysis/process_state.py",
+        "analysis/compute/estimators.py",
+        "analysis/compute/engine/__init__.py",
+        "analysis/compute/patches/replacing.py",
+    }
