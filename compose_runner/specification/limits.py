@@ -76,7 +76,8 @@ class JobLimits:
         if self.core_hours is None:
             return
         hours = seconds * cores / _SECONDS_PER_HOUR
-        if hours <= self.core_hours:
+        # rounding must not refuse what fits exactly
+        if hours <= self.core_hours * (1 + 1e-9):
             return
         fitting = int(iterations * self.core_hours / hours)
         raise LimitExceededError(
