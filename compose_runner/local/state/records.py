@@ -12,7 +12,6 @@ from compose_runner.service.contract import MAX_EPOCH_MS
 from compose_runner.service.storage import is_artifact_prefix
 
 RUNNING = "RUNNING"
-ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 
 def _in_utc(time: datetime) -> datetime:
