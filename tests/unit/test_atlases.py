@@ -84,8 +84,8 @@ def test_the_grid_for_a_page_agrees_with_the_labels() -> None:
 
 def test_a_cluster_is_shared_out_completely_and_by_side() -> None:
     mask = np.zeros((91, 109, 91), dtype=bool)
-    mask[24:28, 72:75, 36:39] = True  # x 36 to 42, right insula
-    mask[63:67, 72:75, 36:39] = True  # x -36 to -42
+    mask[24:28, 63:67, 36:39] = True  # x 36 to 42, right insula
+    mask[63:67, 63:67, 36:39] = True  # x -36 to -42
     shares = HARVARD_OXFORD.cluster_shares(mask, AFFINE)
     assert math.isclose(sum(share.share for share in shares), 1.0)
     by_name = {share.name: share.share for share in shares}
