@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 DRAWN_SECONDS = 60
+# WebGL2 by the processor alone
+SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 # what no network sees: data inside of a page, and the browser's own first page
 _INSIDE = ("data:", "blob:", "about:", "chrome:", "chrome-untrusted:")
 _OPEN_ALL = (
@@ -30,8 +32,8 @@ def is_installed() -> bool:
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[Chrome]:
-    """Run the browser with an empty profile and a record of its requests."""
+def chromium(profile: Path, *more: str) -> Iterator[Chrome]:
+    """Run the browser with an empty profile, a record of its requests, and more flags."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -46,6 +48,7 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         "--disable-component-update",
         "--disable-sync",
         f"--user-data-dir={profile}",
+        *more,
     ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
