@@ -1,8 +1,9 @@
 """A viewer of brain maps inside one HTML page: NiiVue, the template, the maps and two atlases, without a network.
 
 The page needs no more of a Content-Security-Policy than :attr:`Viewer.policy`: two scripts by their hashes (the
-viewer's own, and NiiVue, which is unpacked in the page and inserted), one style sheet by its hash, pictures from ``data:``
-addresses (NiiVue's letters), and nothing from anywhere. It works in a sandboxed frame with ``allow-scripts`` alone.
+viewer's own, and NiiVue, which is unpacked in the page and inserted), one style sheet by its hash, pictures from
+``data:`` addresses (NiiVue's letters), and nothing from anywhere. It works in a sandboxed frame with ``allow-scripts``
+alone.
 """
 
 from __future__ import annotations
