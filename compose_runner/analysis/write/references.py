@@ -167,10 +167,7 @@ class Methods:
 
         # citations are put back after LaTeX has been read, so that a name in them is never taken for LaTeX
         marked = _CITATION.sub(keep, self.latex.replace("\ue000", "").replace("\ue001", ""))
-        # a bare % would hide the rest of its line
-        marked = re.sub(r"(?<!\\)%", r"\\%", marked)
-        plain = LatexNodes2Text().latex_to_text(marked, tolerant_parsing=True)
-        plain = re.sub("\ue000(\\d+)\ue001", lambda match: cited[int(match[1])], plain)
+        plain = re.sub("\ue000(\\d+)\ue001", lambda match: cited[int(match[1])], _plain(marked))
         return " ".join(plain.split())
 
     @property
@@ -224,9 +221,9 @@ def references(bibtex: str) -> list[Reference]:
         In alphabetical order of authors, years, titles; LaTeX's letters decoded.
     """
     stack = [
-        middlewares.LatexDecodingMiddleware(),
         middlewares.SeparateCoAuthors(),
-        middlewares.SplitNameParts(),
+        middlewares.SplitNameParts(),  # before letters are decoded, which would drop the braces around a group's name
+        middlewares.LatexDecodingMiddleware(),
     ]
     library = bibtexparser.parse_string(bibtex, append_middleware=stack)
     found = [_reference(entry) for entry in library.entries]
@@ -297,9 +294,15 @@ def _reference(entry: Any) -> Reference:
     )
 
 
+def _plain(latex: str) -> str:
+    # a bare % would hide the rest of its line
+    text = re.sub(r"(?<!\\)%", r"\\%", latex)
+    return str(LatexNodes2Text().latex_to_text(text, tolerant_parsing=True))
+
+
 def _author(author: Any) -> Author:
     def joined(parts: Sequence[str]) -> str:
-        return " ".join(" ".join(parts).replace("{", "").replace("}", "").split())
+        return " ".join(_plain(" ".join(parts)).split())
 
     if not hasattr(author, "last"):
         return Author(joined([str(author)]))
