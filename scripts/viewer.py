@@ -25,8 +25,8 @@ from scipy import ndimage
 VIEWER = Path(__file__).resolve().parent.parent / "compose_runner" / "analysis" / "write" / "viewer"
 ABOUT = VIEWER / "niivue.json"
 TEMPLATE = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-# what keeps the template small: voxels of 1.25 mm and 64 greys, which a screen cannot tell from more
-VOXEL_MM = 1.25
+# what keeps the template small: voxels of 1.4 mm and 64 greys, which a screen cannot tell from more
+VOXEL_MM = 1.4
 GREY_STEP = 4
 
 

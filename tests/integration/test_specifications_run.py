@@ -14,9 +14,16 @@ from nimare.meta.cbma import SCALE, BalancedALESubtraction, MKDADensity
 from nimare.meta.kernel import ALEKernel, KDAKernel
 from nimare.nimads import Studyset
 
+<<<<<<< HEAD
 from compose_runner.analysis.compute.estimators import build, usable_cores
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import Groups, select
+=======
+from compose_runner.analysis.sample_sizes import with_sample_sizes
+from compose_runner.analysis.selection import Groups, select
+from compose_runner.analysis.specification import build, usable_cores
+from compose_runner.analysis.write.headings import map_heading
+>>>>>>> e41d48e (Write down where each part of a report comes from, and under which licence)
 from compose_runner.errors import SelectionError, SpecificationError
 from compose_runner.specification.estimators import correction_methods
 from compose_runner.specification.parsing import parse_specification
@@ -117,6 +124,7 @@ def test_every_estimator_runs_with_every_correction_that_is_offered_for_it(
     corrected = [values for key, values in result.maps.items() if f"_method-{method}" in key and values is not None]
     assert corrected
     assert all(np.isfinite(values).any() for values in corrected)
+    assert [key for key in result.maps if not map_heading(key).known] == []
 
 
 @pytest.mark.parametrize("name", sorted(signatures().estimators))

@@ -102,6 +102,16 @@ def test_an_image_and_its_array_give_the_same_shares_and_white_matter_has_no_lab
     assert cluster_shares(np.zeros_like(mask), AFFINE) == []
 
 
+def test_clusters_of_a_label_map_are_shared_out_as_one_by_one() -> None:
+    labels = np.zeros((91, 109, 91), dtype=np.float32)
+    labels[24:28, 63:67, 36:39] = 1
+    labels[40:50, 60:70, 60:66] = 2
+    labels[0, 0, 0] = np.nan
+    for atlas in atlases():
+        together = atlas.label_shares(nib.Nifti1Image(labels, AFFINE))
+        assert together == {number: atlas.cluster_shares(labels == number, AFFINE) for number in (1, 2)}
+
+
 @pytest.mark.parametrize("place", [(1, 2), (1, 2, math.nan), (math.inf, 0, 0), ()])
 def test_what_is_no_place_is_refused(place: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="three finite coordinates"):

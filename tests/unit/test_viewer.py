@@ -6,13 +6,22 @@ import base64
 import gzip
 import hashlib
 import json
+import os
 import re
+import runpy
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
+import nibabel as nib
+import numpy as np
 import pytest
 from markupsafe import Markup
 
 from compose_runner.analysis.write.viewer import Viewer, ViewerMap, viewer
+from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 MAP = ViewerMap("z", gzip.compress(b"not looked into"), threshold=3.1)
@@ -92,5 +101,39 @@ def test_the_packed_script_is_the_one_whose_checksum_is_kept_and_its_licence_goe
     assert f"{about['package']} {about['version']}" in html
 
 
+def test_the_packed_template_is_what_the_script_makes_of_nilearns() -> None:
+    script = runpy.run_path(str(REPOSITORY / "scripts" / "viewer.py"))
+    kept, made = (
+        nib.Nifti1Image.from_bytes(gzip.decompress(content))
+        for content in ((PACKAGE / "template.nii.gz").read_bytes(), script["template"]())
+    )
+    assert np.array_equal(kept.affine, made.affine)
+    # another version of SciPy may round a voxel the other way
+    assert (np.asarray(kept.dataobj) != np.asarray(made.dataobj)).mean() < 0.001
+    # 1.4 mm, around all of the brain, and in the place where the atlases have it
+    assert np.allclose(np.diag(kept.affine)[:3], 1.4)
+    middle = np.rint(np.linalg.inv(kept.affine) @ (-28, -30, 30, 1))[:3].astype(int)  # deep white matter is bright
+    assert np.asarray(kept.dataobj)[tuple(middle)] > 180
+
+
+def test_a_package_that_differs_from_its_kept_checksum_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that packs other content stands for npm."""
+    npm = tmp_path / "npm"
+    npm.write_text(
+        "#!/bin/sh\nmkdir -p package/dist && echo evil > package/dist/niivue.umd.js\n"
+        "tar czf fake.tgz package && echo fake.tgz\n",
+        encoding="utf-8",
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kept = (PACKAGE / "niivue.js.gz").read_bytes()
+    script = runpy.run_path(str(REPOSITORY / "scripts" / "viewer.py"))
+    with pytest.raises(SystemExit, match="the checksum of integrity, script is not the kept one"):
+        script["main"]()
+    assert (PACKAGE / "niivue.js.gz").read_bytes() == kept
+
+
 def test_the_viewer_takes_no_more_than_two_megabytes_beside_the_maps() -> None:
-    assert len(viewer([MAP]).html) < 2_100_000
+    assert len(viewer([MAP]).html) < 2_000_000

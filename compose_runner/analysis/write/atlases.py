@@ -203,19 +203,40 @@ class Atlas:
         """
         if affine is None:
             mask, affine = np.asanyarray(mask.dataobj), np.asarray(mask.affine, dtype=float)
-        voxels = np.argwhere(np.nan_to_num(np.asarray(mask)) != 0)
-        if not len(voxels):
-            return []
-        xyz = voxels @ affine[:3, :3].T + affine[:3, 3]
-        side = np.sign(xyz[:, 0]).astype(int) + 1
-        values = self.values(xyz)
-        shares: dict[str, int] = {}
-        pairs, counts = np.unique(np.stack([values, side]), axis=1, return_counts=True)
-        for (value, where), count in zip(pairs.T, counts, strict=True):
-            name = self.region(int(value), float(where) - 1) if value else NO_LABEL
-            shares[name] = shares.get(name, 0) + int(count)
-        ordered = sorted(shares.items(), key=lambda one: (one[0] == NO_LABEL, -one[1], one[0]))
-        return [Share(name, count / len(voxels)) for name, count in ordered]
+        shares = self.label_shares(np.nan_to_num(np.asarray(mask)) != 0, affine)
+        return shares.get(1, [])
+
+    def label_shares(self, labels: Any, affine: NDArray[np.floating[Any]] | None = None) -> dict[int, list[Share]]:
+        """Tell which regions each cluster of a label map covers.
+
+        Parameters
+        ----------
+        labels : nibabel image, or array with ``affine``
+            Numbers of clusters; 0 is outside.
+        affine : numpy.ndarray of shape (4, 4), optional
+            From voxels to MNI mm, when `labels` is an array.
+
+        Returns
+        -------
+        dict of int to list of Share
+            For each number but 0, as :meth:`cluster_shares` has it.
+        """
+        if affine is None:
+            labels, affine = np.asanyarray(labels.dataobj), np.asarray(labels.affine, dtype=float)
+        data = np.asarray(labels)
+        voxels = np.nonzero(data)
+        numbers = np.nan_to_num(data[voxels]).astype(np.int64)
+        xyz = np.stack(voxels, axis=1) @ affine[:3, :3].T + affine[:3, 3]
+        side = np.sign(np.rint(xyz[:, 0])).astype(np.int64)
+        rows = np.stack([numbers, self.values(xyz).astype(np.int64), side])
+        shares: dict[int, dict[str, int]] = {}
+        found, counts = np.unique(rows, axis=1, return_counts=True)
+        for (number, value, where), count in zip(found.T.tolist(), counts.tolist(), strict=True):
+            name = self.region(value, where) if value else NO_LABEL
+            cluster = shares.setdefault(number, {})
+            cluster[name] = cluster.get(name, 0) + count
+        shares.pop(0, None)
+        return {number: _ordered(cluster) for number, cluster in shares.items()}
 
     def region(self, value: int, x: float) -> str:
         """Name a region with its side.
@@ -278,6 +299,12 @@ def peak_label(xyz: Sequence[float]) -> Label:
 def cluster_shares(mask: Any, affine: NDArray[np.floating[Any]] | None = None) -> list[Share]:
     """Tell which regions of the first atlas a cluster covers: see :meth:`Atlas.cluster_shares`."""
     return atlases()[0].cluster_shares(mask, affine)
+
+
+def _ordered(counts: dict[str, int]) -> list[Share]:
+    total = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda one: (one[0] == NO_LABEL, -one[1], one[0]))
+    return [Share(name, count / total) for name, count in ordered]
 
 
 def _aal3() -> Atlas:

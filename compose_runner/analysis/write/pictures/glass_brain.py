@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.util import find_spec
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,8 @@ from compose_runner.analysis.write.pictures.sheet import BAR_WIDTH, GLASS, LINE,
 from compose_runner.analysis.write.pictures.space import Box, Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _FINER = 2  # lines are drawn this much larger and brought down, which makes them smooth
@@ -132,24 +135,31 @@ def _outline(
     width, height = size[0] * _FINER, size[1] * _FINER
     lines = Image.new("L", (width, height))
     draw = ImageDraw.Draw(lines)
+    scale = np.array([across[0] * width / (x1 - x0), -up[0] * height / (y1 - y0)])
+    shift = np.array([(across[1] - x0) * width / (x1 - x0), (y1 - up[1]) * height / (y1 - y0)])
     for path in content["paths"]:
         stroke = max(1, round(float(path["linewidth"]) * 1.6 * _FINER))
-        for item in path["items"]:
-            points = _curve(np.array(item["pts"], dtype=float))
-            x = (points[:, 0] * across[0] + across[1] - x0) / (x1 - x0) * width
-            y = (y1 - (points[:, 1] * up[0] + up[1])) / (y1 - y0) * height
-            draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=255, width=stroke, joint="curve")
+        for points in _curves([item["pts"] for item in path["items"]]):
+            draw.line((points * scale + shift).ravel().tolist(), fill=255, width=stroke)
     smooth = np.asarray(lines.reduce(_FINER))
     inside = ndimage.binary_fill_holes(np.pad(smooth > 0, 1))[1:-1, 1:-1]
     return inside.astype(np.uint8), smooth
 
 
-def _curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points along a Bezier curve of any order, or a segment."""
-    at = np.linspace(0, 1, 9 if len(points) > 2 else 2)[:, None]
-    while len(points) > 1:
-        if points.ndim == 2:
-            points = np.repeat(points[:, None, :], len(at), axis=1)
-        points = points[:-1] * (1 - at) + points[1:] * at
-    curve: NDArray[np.float64] = points[0]
-    return curve
+def _curves(items: list[list[list[float]]]) -> Iterator[NDArray[np.float64]]:
+    """Points along Bezier curves and segments, with those that go on where another ends in one line."""
+    at = np.linspace(0, 1, 9)[:, None]
+    weights: dict[int, NDArray[np.float64]] = {}
+    line: list[NDArray[np.float64]] = []
+    for item in items:
+        degree = len(item) - 1
+        if degree not in weights:  # Bernstein's polynomials
+            terms = [comb(degree, k) * at**k * (1 - at) ** (degree - k) for k in range(degree + 1)]
+            weights[degree] = np.hstack(terms)
+        points = weights[degree] @ np.array(item, dtype=float)
+        if line and np.abs(line[-1][-1] - points[0]).max() > 0.01:
+            yield np.concatenate(line)
+            line = []
+        line.append(points)
+    if line:
+        yield np.concatenate(line)

@@ -122,7 +122,7 @@ class Sheet:
         tails = [(sign, drawn) for sign, drawn in ((1, scale.positive), (-1, scale.negative)) if drawn]
         gap = 40 if len(tails) == 2 else 0
         length = (bottom - top - gap * (len(tails) - 1)) // len(tails)
-        digits = 1 if scale.high >= 1 else 2
+        digits = 1 if scale.high >= 10 else 2
         for place, (sign, _) in enumerate(tails):
             start = top + place * (length + gap)
             ramp = np.linspace(scale.high, scale.low, length)[:: sign or 1] * sign

@@ -9,7 +9,7 @@
   const live = part("live"), stills = part("stills"), canvas = part("canvas");
   const fields = { x: part("x"), y: part("y"), z: part("z") };
   const loaded = new Map();
-  let engine = null, current = -1, ready = null, place = config.start;
+  let engine = null, current = -1, wanted = -1, ready = null, place = config.start;
 
   const bytesOf = (base64) => {
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
@@ -67,7 +67,7 @@
   };
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const dress = () => {
+  const dress = (engine) => {
     const black = dark.matches;
     engine.opts.backColor = black ? [0, 0, 0, 1] : [1, 1, 1, 1];
     engine.opts.fontColor = black ? [0.75, 0.8, 0.85, 1] : [0.3, 0.36, 0.43, 1];
@@ -75,10 +75,7 @@
     const rim = black ? [0, 34] : [255, 92];
     const greys = [...rim, 250];
     engine.addColormap("anatomy", { R: greys, G: greys, B: greys, A: [0, 20, 128], I: [0, 24, 255] });
-    engine.volumes[0].colormap = "anatomy";
-    engine.updateGLVolume();
     canvas.parentElement.style.backgroundColor = black ? "#000" : "#fff";
-    engine.drawScene();
   };
 
   const ramp = (colours) => {
@@ -132,9 +129,7 @@
       apply();
     });
   };
-  const apply = () => {
-    const volume = engine.volumes[1];
-    if (!volume) return;
+  const tune = (volume) => {
     const high = Math.max(Math.abs(volume.global_min), Math.abs(volume.global_max)) || 1;
     const threshold = Number(part("threshold").value), tail = part("tail").value;
     const top = Math.max(high, threshold + 1e-6), none = 1e6 * top;
@@ -145,7 +140,6 @@
     volume.cal_minNeg = negative ? -least : -none;
     volume.cal_maxNeg = negative ? -top : -2 * none;
     volume.opacity = Number(part("opacity").value) / 100;
-    engine.updateGLVolume();
     const digits = high < 0.1 ? 4 : 2;
     part("key-low").textContent = minus(threshold, digits);
     part("key-high").textContent = minus(high, digits);
@@ -154,24 +148,40 @@
     for (const name of ["key-low", "key-positive", "key-high"]) part(name).hidden = !positive;
     const below = negative && volume.global_min < 0;
     for (const name of ["key-low-negative", "key-negative", "key-high-negative"]) part(name).hidden = !below;
+  };
+  const apply = () => {
+    if (!engine.volumes[1]) return;
+    tune(engine.volumes[1]);
+    engine.updateGLVolume();
     read();
   };
 
-  const show = async (index) => {
-    if (!config.maps[index] || index === current) return;
-    const map = config.maps[index];
-    say(`Loading: ${map.title}`);
+  const load = async (index) => {
     if (!loaded.has(index)) {
       loaded.set(index, await niivue.NVImage.loadFromBase64({
         base64: part(`map-${index}`).textContent.trim(), name: "map.nii.gz", colormap: "warmTail",
         colormapNegative: "coldTail", trustCalMinMax: false,
       }));
     }
-    while (engine.volumes.length > 1) engine.removeVolume(engine.volumes[1]);
-    const volume = loaded.get(index);
-    volume.colormap = "warmTail";
-    volume.colormapNegative = "coldTail";
-    engine.addVolume(volume);
+    return loaded.get(index);
+  };
+  const show = async (index) => {
+    if (!engine || !config.maps[index] || index === wanted) return;
+    const map = config.maps[index];
+    wanted = index;
+    say(`Loading: ${map.title}`);
+    let volume;
+    try {
+      volume = await load(index);
+    } catch (error) {
+      if (wanted === index) {
+        wanted = current;
+        part("map").value = String(current);
+        say(`${map.title} cannot be shown: ${error.message}`);
+      }
+      return;
+    }
+    if (wanted !== index) return; // another map was chosen meanwhile
     current = index;
     part("map").value = String(index);
     const high = Math.max(Math.abs(volume.global_min), Math.abs(volume.global_max)) || 1;
@@ -184,7 +194,10 @@
     part("threshold-name").textContent = `Threshold (least |${map.quantity}|)`;
     part("tail").disabled = volume.global_min >= 0;
     if (volume.global_min >= 0) part("tail").value = "both";
-    apply();
+    tune(volume);
+    while (engine.volumes.length > 1) engine.removeVolume(engine.volumes[1]);
+    engine.addVolume(volume);
+    read();
     say("");
   };
 
@@ -235,10 +248,11 @@
       loadingText: "", multiplanarShowRender: 1, tileMargin: 0,
     });
     await made.attachToCanvas(canvas, true);
+    dress(made);
     made.addColormap("warmTail", ramp(config.warm));
     made.addColormap("coldTail", ramp(config.cold));
     made.addVolume(await niivue.NVImage.loadFromBase64({
-      base64: part("template").textContent.trim(), name: "template.nii.gz", colormap: "gray", cal_min: 0, cal_max: 250,
+      base64: part("template").textContent.trim(), name: "template.nii.gz", colormap: "anatomy", cal_min: 0, cal_max: 250,
     }));
     await Promise.all(config.atlases.map(async (atlas, index) => {
       atlas.grid = new Uint8Array(await unpack(`atlas-${index}`).arrayBuffer());
@@ -249,8 +263,11 @@
       marked(null);
       read();
     };
-    dress();
-    dark.addEventListener("change", dress);
+    dark.addEventListener("change", () => {
+      dress(engine);
+      engine.volumes[0].colormap = "anatomy";
+      engine.updateGLVolume();
+    });
     view(part("view").value);
     await show(Number(part("map").value));
     engine.scene.crosshairPos = engine.mm2frac(place);
