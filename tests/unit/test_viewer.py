@@ -10,7 +10,7 @@ import os
 import re
 import runpy
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -18,13 +18,10 @@ import pytest
 from markupsafe import Markup
 
 from compose_runner.analysis.write.viewer import Viewer, ViewerMap, viewer
-from tests.conftest import REPOSITORY
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 MAP = ViewerMap("z", gzip.compress(b"not looked into"), threshold=3.1)
+REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = files("compose_runner.analysis.write.viewer")
 
 

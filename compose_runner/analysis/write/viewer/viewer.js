@@ -66,7 +66,7 @@
     return "no label";
   };
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dark = matchMedia("(prefers-color-scheme: dark)"), still = matchMedia("(prefers-reduced-motion: reduce)");
   const dress = (engine) => {
     const black = dark.matches;
     engine.opts.backColor = black ? [0, 0, 0, 1] : [1, 1, 1, 1];
@@ -332,7 +332,7 @@
   const go = (element) => {
     const xyz = (element.dataset.xyz || "").split(/[\s,]+/).map(Number);
     if (xyz.length !== 3) return;
-    moveTo(...xyz).then((moved) => moved && root.scrollIntoView({ block: "nearest", behavior: "smooth" }));
+    moveTo(...xyz).then((moved) => moved && root.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" }));
   };
   document.addEventListener("click", (event) => {
     const element = event.target.closest("[data-xyz]");
