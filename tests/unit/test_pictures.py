@@ -107,6 +107,15 @@ def test_a_small_region_is_on_one_of_the_slices(plane: str) -> None:
         assert warm(pictures.lightbox(a_map((place, 5.0)), 3.1, plane=plane)).any(), place
 
 
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_a_single_slice_has_room_for_both_tails_of_the_bar(plane: str) -> None:
+    at = {"axial": 2, "coronal": 4, "sagittal": 38}[plane]
+    picture = np.asarray(pictures.lightbox(BOTH_TAILS, 3.1, plane=plane, cuts=[at]), dtype=int)
+    bar = picture[:, WIDTH - BAR_WIDTH + 80]
+    assert ((bar[:, 0] - bar[:, 2]) > 60).sum() > 50
+    assert ((bar[:, 2] - bar[:, 0]) > 40).sum() > 50
+
+
 def test_slices_are_in_order_and_each_is_from_its_own_part_of_the_brain() -> None:
     volume = Volume.of(BOTH_TAILS)
     cuts = best_cuts(volume, volume.data != 0, 2)
@@ -149,6 +158,8 @@ def test_a_grid_smaller_than_the_brain_is_drawn() -> None:
 def test_wrong_arguments_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no plane 'oblique'; there are sagittal, coronal, axial"):
         pictures.lightbox(RIGHT_INSULA, 3.1, plane="oblique")
+    with pytest.raises(ValueError, match="no place to cut"):
+        pictures.lightbox(RIGHT_INSULA, 3.1, cuts=[])
     for draw in (pictures.lightbox, pictures.glass_brain):
         with pytest.raises(ValueError, match="a threshold is 0 or more, not -1"):
             draw(RIGHT_INSULA, -1)

@@ -33,6 +33,7 @@ _RANGES = ((-64.0, 64.0), (-100.0, 68.0), (-54.0, 74.0))
 _COLUMNS = (6, 8, 8)
 _COUNT = (12, 16, 16)
 _LABEL = 38
+_LEAST_HEIGHT = 560  # room for the overview and a bar of colours beside a single row
 
 
 def lightbox(
@@ -70,7 +71,7 @@ def lightbox(
     Raises
     ------
     ValueError
-        For an unknown plane, a negative threshold, or a map that has not three dimensions.
+        For an unknown plane, no cuts, a negative threshold, or a map that has not three dimensions.
     """
     axis = PLANES.get(plane, -1)
     if axis < 0:
@@ -81,12 +82,14 @@ def lightbox(
     scale = Scale.of(volume.data, threshold)
     shown = scale.shown(volume.data)
     places = list(cuts) if cuts is not None else best_cuts(volume, shown, axis)
+    if not places:
+        raise ValueError("there is no place to cut at")
     columns = min(_COLUMNS[axis], max(len(places), 1))
     across, up = ((high - low) for one, (low, high) in enumerate(BRAIN) if one != axis)
     width = (WIDTH - BAR_WIDTH - MARGIN) // _COLUMNS[axis]
     size = (width, round(width * up / across))
     rows = -(-len(places) // columns)
-    sheet = Sheet(MARGIN + rows * (size[1] + _LABEL), scale, quantity)
+    sheet = Sheet(max(MARGIN + rows * (size[1] + _LABEL), _LEAST_HEIGHT), scale, quantity)
     weight = Volume(shown, volume.start, volume.step)
     for number_of_cut, at in enumerate(places):
         left = MARGIN + number_of_cut % columns * width

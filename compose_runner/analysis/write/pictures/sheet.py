@@ -129,7 +129,7 @@ class Sheet:
             self.pixels[start : start + length, left : left + _BAR] = scale.colours(ramp)[:, None, :]
             for at in (0, 0.5, 1):
                 y = start + at * (length - 1)
-                value = ramp[round(at * (length - 1))]
+                value = ramp[0] + at * (ramp[-1] - ramp[0])
                 self.line((left + _BAR, y, left + _BAR + 8, y), INK)
                 self.text(left + _BAR + 14, y, number(value, digits), 26, INK, "lm")
 
