@@ -31,6 +31,7 @@ AwsError = (ClientError, BotoCoreError, HTTPError, OSError)
 
 _lock = threading.RLock()
 _clients: dict[tuple[str, ...], Any] = {}
+_sessions: dict[tuple[str, ...], boto3.session.Session] = {}
 
 
 @overload
@@ -57,12 +58,16 @@ def client(service: ServiceName, endpoint: str | None = None) -> Any:
     embedded AWS can take another's place within one process.
     """
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    key = (service, region, endpoint or os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_PROFILE", ""))
+    environment = (region, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_PROFILE", ""))
+    key = (service, endpoint or "", *environment)
     # boto3's sessions are not thread-safe, its clients are
     # (https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients)
     with _lock:
         if key not in _clients:
-            _clients[key] = _make(service, region, endpoint)
+            # clients share what a session reads once: the list of regions' endpoints alone has 1.2 MB
+            if environment not in _sessions:
+                _sessions[environment] = boto3.session.Session(region_name=region)
+            _clients[key] = _make(_sessions[environment], service, endpoint)
         return _clients[key]
 
 
@@ -77,6 +82,7 @@ def forget() -> None:
     """Drop all clients, as after a change of credentials."""
     with _lock:
         _clients.clear()
+        _sessions.clear()
 
 
 def code_of(error: BaseException) -> str:
@@ -86,8 +92,7 @@ def code_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _make(service: ServiceName, region: str, endpoint: str | None) -> Any:
-    session = boto3.session.Session(region_name=region)
+def _make(session: boto3.session.Session, service: ServiceName, endpoint: str | None) -> Any:
     # version 4 signs addresses in every region and for as long as the contract allows
     config = _CONFIG.merge(Config(signature_version="s3v4")) if service == "s3" else _CONFIG
     return session.client(service, endpoint_url=endpoint, config=config)
