@@ -1,8 +1,8 @@
 """The functions as ``sam build`` made them, under Lambda's runtime emulator, against the peer's handlers.
 
-Both sides run on the same interpreter with the same runtime interface client; ours with the built artifact, its
-layers and the runtime's boto3, the peer with everything from its own environment. A cold start is from the start of
-the emulator to the first answer.
+Both sides run on the same interpreter with the same runtime interface client; ours with the built artifact and its
+layers, the peer with everything from its own environment. A cold start is from the start of the emulator to the first
+answer.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ FUNCTIONS = {
     "results": "ComposeRunnerResultsFetcher",
 }
 LAYERS = ("ComposeRunnerDependencies", "ComposeRunnerPackage")
-# the runtime's own: the interface client, and for ours also what Lambda has of the AWS SDK
+# what of the runtime starts a function; its boto3 is left out, since both sides bring theirs
 INTERFACE = ("awslambdaric", "runtime_client*.so", "snapshot_restore_py.py", "simplejson")
-CLIENTS = ("boto3", "botocore", "s3transfer", "urllib3", "jmespath", "dateutil", "six.py")
 WARM_CALLS = 10
 PATIENCE_SECONDS = 30.0
 
@@ -157,11 +156,10 @@ def measure(peer_packages: Path, rounds: int, say: Callable[[str], None]) -> dic
     figures: dict[str, Any] = {}
     with stub_of_aws() as port, tempfile.TemporaryDirectory(prefix="bench-") as name:
         interface = _runtime(Path(name) / "interface", INTERFACE)
-        clients = _runtime(Path(name) / "clients", CLIENTS)
         for function, body in EVENTS.items():
             folder = BUILT / FUNCTIONS[function]
             layers = [str(BUILT / layer / "python") for layer in LAYERS]
-            ours = _settings(port, [str(folder), *layers, str(clients), str(interface)], folder)
+            ours = _settings(port, [str(folder), *layers, str(interface)], folder)
             peers = _settings(port, [str(peer_packages), str(interface)], Path(name))
             event = _function_url_event(body)
             cold, warm = [], []
