@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +76,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(handler: str, folder: Path, settings: dict[str, str]) -> Iterator[str]:
-    """Start one function under the emulator; gives the address to invoke."""
+def _running(handler: str, folder: Path, settings: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Start one function under the emulator; gives the address to invoke, and the emulator's process id."""
     port, api_port = _free_port(), _free_port()
     process = subprocess.Popen(
         [
@@ -93,7 +93,7 @@ def _running(handler: str, folder: Path, settings: dict[str, str]) -> Iterator[s
         start_new_session=True,
     )
     try:
-        yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        yield f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations", process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -115,19 +115,31 @@ def _invoke(pool: urllib3.PoolManager, address: str, event: bytes) -> None:
         raise SystemExit(f"{address}: {document}")
 
 
-def _times(handler: str, folder: Path, settings: dict[str, str], event: bytes) -> tuple[float, list[float]]:
-    """Milliseconds from the start to the first answer, and of each call after it."""
+def _processor_ms(emulator_id: int) -> float:
+    """Processor time of the function's process, the emulator's child, in milliseconds with a resolution below one."""
+    spent = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process that has ended
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == emulator_id:
+                spent += sum(int(task.read_text().split()[0]) for task in stat.parent.glob("task/*/schedstat"))
+    return spent / 1e6
+
+
+def _times(handler: str, folder: Path, settings: dict[str, str], event: bytes) -> tuple[float, float, list[float]]:
+    """Milliseconds from the start to the first answer, processor time until it, and each call after it."""
     with urllib3.PoolManager() as pool:
         started = time.perf_counter()
-        with _running(handler, folder, settings) as address:
+        with _running(handler, folder, settings) as (address, emulator_id):
             _invoke(pool, address, event)
             cold = time.perf_counter() - started
+            processor = _processor_ms(emulator_id)
             warm = []
             for _ in range(WARM_CALLS):
                 started = time.perf_counter()
                 _invoke(pool, address, event)
                 warm.append((time.perf_counter() - started) * 1000)
-    return cold * 1000, warm
+    return cold * 1000, processor, warm
 
 
 def measure(peer_packages: Path, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -145,7 +157,8 @@ def measure(peer_packages: Path, rounds: int, say: Callable[[str], None]) -> dic
     Returns
     -------
     dict
-        Per function ``cold`` (pairs of peer and ours, milliseconds) and ``warm`` (the same).
+        Per function ``cold`` (pairs of peer and ours, milliseconds), ``processor`` (the same starts in processor time)
+        and ``warm``.
 
     Raises
     ------
@@ -162,13 +175,14 @@ def measure(peer_packages: Path, rounds: int, say: Callable[[str], None]) -> dic
             ours = _settings(port, [str(folder), *layers, str(interface)], folder)
             peers = _settings(port, [str(peer_packages), str(interface)], Path(name))
             event = _function_url_event(body)
-            cold, warm = [], []
+            cold, processor, warm = [], [], []
             for _ in range(rounds + 1):
-                peer_cold, peer_warm = _times(f"{PEER[function]}.handler", Path(name), peers, event)
-                our_cold, our_warm = _times("app.handler", folder, ours, event)
+                peer_cold, peer_processor, peer_warm = _times(f"{PEER[function]}.handler", Path(name), peers, event)
+                our_cold, our_processor, our_warm = _times("app.handler", folder, ours, event)
                 cold.append((peer_cold, our_cold))
+                processor.append((peer_processor, our_processor))
                 warm += list(zip(peer_warm, our_warm, strict=True))
-            figures[function] = {"cold": cold[1:], "warm": warm[WARM_CALLS:]}
+            figures[function] = {"cold": cold[1:], "processor": processor[1:], "warm": warm[WARM_CALLS:]}
             say(f"  {function}: first answer of the peer {cold[-1][0]:.0f} ms, ours {cold[-1][1]:.0f} ms")
     return figures
 

@@ -70,11 +70,12 @@ def test_our_report_is_a_row_without_a_goal() -> None:
 def test_starts_and_kernels_are_rows_too() -> None:
     figures = {
         "kernels": {"ALE": {"ratio": 12.0, "ratio_quartiles": [11.0, 13.0], "rounds": 5, "goal": 10.0}},
-        "emulator": {"logs": {"cold": [[500.0, 400.0]], "warm": [[5.0, 4.0]]}},
-        "starts": {"logs": [[300.0, 400.0]]},
+        "emulator": {"logs": {"cold": [[300.0, 400.0]], "processor": [[300.0, 420.0]], "warm": [[5.0, 4.0]]}},
+        "starts": {"logs": [[280.0, 400.0]]},
     }
 
-    assert [row.verdict for row in tables.rows(figures)] == ["met", "met", "**missed**"]
+    assert [row.verdict for row in tables.rows(figures)] == ["met", "met", "met", "**missed**"]
+    assert "| logs | 300 / 400 | 300 / 420 | 5.0 / 4.0 | 280 / 400 |" in tables.starts_table(figures)
 
 
 def test_every_line_of_a_table_has_as_many_cells_as_its_head() -> None:
