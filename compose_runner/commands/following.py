@@ -6,7 +6,7 @@ import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import ValidationError
+from pydantic import ValidationError
 
 from compose_runner.commands.service_options import print_json, say
 from compose_runner.commands.terminal import TerminalProgress

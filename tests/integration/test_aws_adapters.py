@@ -187,6 +187,19 @@ def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
     assert clients.client("logs") is elsewhere
 
 
+def test_clients_made_after_forgetting_have_the_credentials_of_now(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+) -> None:
+    before = S3Artifacts(embedded.BUCKET).address("key", 60)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "RENEWED")
+    clients.forget()
+
+    after = S3Artifacts(embedded.BUCKET).address("key", 60)
+
+    assert "Credential=RENEWED%2F" in after
+    assert "RENEWED" not in before
+
+
 def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.EmbeddedAws) -> None:
     never = threading.Event()
     aws.compose.fail("GET", "meta-analyses/slow", Answer(hold=never))

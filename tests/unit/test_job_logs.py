@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic_core import ValidationError
+from pydantic import ValidationError
 
 from compose_runner.service.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
 from compose_runner.service.errors import RequestError
