@@ -322,7 +322,7 @@ class Archive:
         try:
             return LogLine.model_validate_json(data)
         except ValidationError as error:
-            self._warn(path, f"a line of it is no record ({reason_of(error)})")
+            self._warn(path, f"it is no record ({reason_of(error)})", part="a line of ")
             return None
 
     def check(self) -> None:
@@ -381,11 +381,11 @@ class Archive:
     def _warn_of(self, error: OSError) -> None:
         self._warn(Path(os.fsdecode(error.filename or self.directory)), str(error.strerror))
 
-    def _warn(self, path: Path, reason: str) -> None:
+    def _warn(self, path: Path, reason: str, part: str = "") -> None:
         if (path, reason) not in self._warned and len(self._warned) < 10_000:
             self._warned.add((path, reason))
             name = str(path).encode("utf-8", "backslashreplace").decode()
-            log.warning("%s is skipped: %s", _UNSPEAKABLE.sub("?", name), reason)
+            log.warning("%s%s is skipped: %s", part, _UNSPEAKABLE.sub("?", name), reason)
 
 
 class FileBuffer:
