@@ -18,7 +18,10 @@ import werkzeug.test
 from botocore.exceptions import ClientError
 from moto.ecs import models as ecs_models
 from moto.moto_server import werkzeug_app
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import state_task_service_callback
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback,
+    state_task_service_ecs,
+)
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 
@@ -164,6 +167,29 @@ def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
         bench.aws.wait_for(arn)
         assert not run.finished.wait(1)
+    bench.end_tasks()
+
+
+def test_a_state_that_is_stopped_as_it_begins_stops_its_task_without_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    before = set(bench.aws.running_tasks)
+    task = bench.launch(f"wait {bench.folder / bench.name()}")
+    (run,) = set(bench.aws.running_tasks) - before
+    outcome = state_task_service_ecs.StateTaskServiceEcs._eval_sync(
+        SimpleNamespace(resource=SimpleNamespace(resource_arn="run")),
+        env=SimpleNamespace(is_running=lambda: False),
+        sync_resolver=SimpleNamespace(task=(task["clusterArn"], task["taskArn"])),
+        # what moto takes off its stack when the time-out of a stopped execution was not evaluated
+        timeout_seconds={"input": "of the execution"},
+        callback_endpoint=threading.Event(),
+        heartbeat_endpoint=None,
+    )
+    assert outcome is None
+    assert run.finished.wait(10)
+    assert failed == []
     bench.end_tasks()
 
 

@@ -304,7 +304,9 @@ def _task_failed(service: Any, env: Any, cause: str) -> FailureEventException:
 
 
 def _eval_sync(self: Any, env: Any, sync_resolver: Any, **arguments: Any) -> Any:
-    outcome = _original_eval_sync(self, env=env, sync_resolver=sync_resolver, **arguments)
+    # an execution that was stopped while its state began has no time-out: what moto takes for one is a document
+    running = env.is_running()
+    outcome = _original_eval_sync(self, env=env, sync_resolver=sync_resolver, **arguments) if running else None
     if not isinstance(outcome, dict):
         cluster, task_arn = sync_resolver.task
         ecs_models.ecs_backends[task_arn.split(":")[4]][task_arn.split(":")[3]].stop_task(
