@@ -25,7 +25,8 @@ PUBLIC_PORTS = frozenset({80, 443})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # IPv6 ranges that carry an IPv4 address or that ipaddress counts as global although they lead inside: IPv4-compatible,
-# IPv4-mapped and translated, NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056), site-local (RFC 3879)
+# IPv4-mapped and translated, NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056), documentation
+# (RFC 9637), site-local (RFC 3879)
 _NOT_PUBLIC_V6 = tuple(
     ipaddress.IPv6Network(network)
     for network in (
@@ -36,6 +37,7 @@ _NOT_PUBLIC_V6 = tuple(
         "64:ff9b:1::/48",
         "2001::/32",
         "2002::/16",
+        "3fff::/20",
         "fec0::/10",
     )
 )
