@@ -188,7 +188,7 @@ def _shown(value: Any) -> Any:
 
 
 def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, Any], problems: Problems) -> str:
-    folder = files("compose_runner.analysis")
+    folder = files("compose_runner.analysis.write")
     script = (folder / "report.js").read_text(encoding="utf-8")
     frames = _frames(sections)
     policy = _policy({script, *(found for frame in frames for found in _ANY_SCRIPT.findall(frame.content))})
