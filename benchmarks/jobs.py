@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.paths import RECORDED
-from tests import synthetic
-from tests.compose_stand_in import COMPOSE_HOST, STORE_HOST
+from tests.support import synthetic
+from tests.support.compose_stand_in import COMPOSE_HOST, STORE_HOST
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.compose_stand_in import ComposeStandIn
+    from tests.support.compose_stand_in import ComposeStandIn
 
 Document = dict[str, Any]
 

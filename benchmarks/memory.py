@@ -26,7 +26,7 @@ from benchmarks.paths import REPOSITORY
 JOBS = 1000
 STEP = 200
 CLIENTS = 8
-STUB_TASK = REPOSITORY / "tests" / "end_to_end" / "stub_task.py"
+STUB_TASK = REPOSITORY / "tests" / "support" / "stub_task.py"
 
 
 def resident_mb(process_id: int) -> float:

@@ -16,7 +16,7 @@ from benchmarks.jobs import JOBS, Documents, Job, documents, serve_job
 from benchmarks.paths import CACHE, REPOSITORY
 from benchmarks.peer import peer_command
 from benchmarks.processes import Spent, run_measured, surroundings
-from tests.compose_stand_in import ComposeStandIn
+from tests.support.compose_stand_in import ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

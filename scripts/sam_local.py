@@ -28,8 +28,8 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tests import embedded_aws as embedded  # noqa: E402
 from tests.contract.test_events import NAMES, expected_status  # noqa: E402
+from tests.support import embedded_aws as embedded  # noqa: E402
 
 SAM = REPOSITORY / ".make" / "sam" / "bin"
 BUILT = REPOSITORY / ".aws-sam" / "build"

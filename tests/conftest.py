@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import browser as browsers
+from tests.support import browser as browsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

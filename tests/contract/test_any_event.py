@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compose_runner.errors import ComposeRunnerError
-from tests import embedded_aws as embedded
-from tests.function_urls import FUNCTIONS
+from tests.support import embedded_aws as embedded
+from tests.support.function_urls import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

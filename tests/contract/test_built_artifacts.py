@@ -22,9 +22,9 @@ import boto3
 import pytest
 import urllib3
 
-from compose_runner.aws import clients
-from tests import embedded_aws as embedded
+from compose_runner.service.aws import clients
 from tests.contract.test_events import NAMES, event, expected_status
+from tests.support import embedded_aws as embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import embedded_aws as embedded
+from tests.support import embedded_aws as embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

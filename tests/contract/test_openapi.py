@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from compose_runner.service import openapi
-from tests import embedded_aws as embedded
-from tests.function_urls import application
+from tests.support import embedded_aws as embedded
+from tests.support.function_urls import application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

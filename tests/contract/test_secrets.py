@@ -16,7 +16,7 @@ from compose_runner.errors import ComposeRunnerError
 from compose_runner.service import observability
 from compose_runner.service.aws import clients
 from functions.submit.app import handler
-from tests import embedded_aws as embedded
+from tests.support import embedded_aws as embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

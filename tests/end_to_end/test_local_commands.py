@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from tests.compose_stand_in import ComposeStandIn
-from tests.running_service import COMMAND, RunningService, environment
+from tests.support.compose_stand_in import ComposeStandIn
+from tests.support.running_service import COMMAND, RunningService, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

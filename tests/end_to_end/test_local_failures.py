@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from tests import compose_backend, synthetic
-from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
-from tests.running_service import REPOSITORY, RunningService
+from tests.support import backend_client, synthetic
+from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
+from tests.support.running_service import REPOSITORY, RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 JOB_SECONDS = 300
 STAGES = ("fetch", "fit", "write", "upload", "publish")
-KILLED_TASK = REPOSITORY / "tests" / "end_to_end" / "killed_task.py"
+KILLED_TASK = REPOSITORY / "tests" / "support" / "killed_task.py"
 STUDYSET = synthetic.random_studyset(n_studies=6)
 MAPS = {"z.nii.gz", "p.nii.gz"}
 DISK_BYTES = 16 * 1024
@@ -136,7 +136,7 @@ def test_an_upload_that_compose_refuses_fails_with_its_words_and_keeps_the_artif
 
 
 def test_compose_can_read_in_the_log_why_a_job_failed(service: RunningService) -> None:
-    last = compose_backend.run(service, "noSuchAnalysis", JOB_SECONDS, environment="production", no_upload=False)[-1]
+    last = backend_client.run(service, "noSuchAnalysis", JOB_SECONDS, environment="production", no_upload=False)[-1]
 
     assert last.status["status"] == "FAILED"
     assert "noSuchAnalysis" in last.status["error"]

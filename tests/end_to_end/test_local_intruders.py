@@ -20,8 +20,8 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from compose_runner.local.demo import studies
-from tests.listening_ports import listening_ports, process_tree
-from tests.running_service import RunningService
+from tests.support.listening_ports import listening_ports, process_tree
+from tests.support.running_service import RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ pytest.importorskip("moto", reason="needs the local extra")
 from compose_runner.client.client import Client
 from compose_runner.local.demo import studies
 from compose_runner.local.demo.compose import DemoCompose
-from tests import compose_backend
-from tests.browser import look_at_report
-from tests.running_service import RunningService
+from tests.support import backend_client
+from tests.support.browser import look_at_report
+from tests.support.running_service import RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,20 +42,18 @@ def service(tmp_path_factory: pytest.TempPathFactory, compose: DemoCompose) -> I
 
 
 @pytest.fixture(scope="module")
-def polls(service: RunningService) -> list[compose_backend.Poll]:
+def polls(service: RunningService) -> list[backend_client.Poll]:
     """The demo, called as Compose calls it."""
-    return compose_backend.run(
-        service, studies.META_ANALYSIS_ID, JOB_SECONDS, environment="production", no_upload=False
-    )
+    return backend_client.run(service, studies.META_ANALYSIS_ID, JOB_SECONDS, environment="production", no_upload=False)
 
 
 @pytest.fixture(scope="module")
-def ended(polls: list[compose_backend.Poll]) -> dict[str, Any]:
+def ended(polls: list[backend_client.Poll]) -> dict[str, Any]:
     return polls[-1].status
 
 
 def test_compose_sees_progress_records_and_the_end(
-    polls: list[compose_backend.Poll], ended: dict[str, Any], compose: DemoCompose
+    polls: list[backend_client.Poll], ended: dict[str, Any], compose: DemoCompose
 ) -> None:
     assert ended["status"] == "SUCCEEDED", ended
     assert {poll.status["status"] for poll in polls[:-1]} == {"RUNNING"}

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from tests import compose_backend, synthetic
-from tests.compose_stand_in import ComposeStandIn
-from tests.embedded_aws import LARGE_SPECIFICATION
-from tests.running_service import COMMAND, RunningService, environment
+from tests.support import backend_client, synthetic
+from tests.support.compose_stand_in import ComposeStandIn
+from tests.support.embedded_aws import LARGE_SPECIFICATION
+from tests.support.running_service import COMMAND, RunningService, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, compose: ComposeStandIn) -
 
 @pytest.mark.parametrize(("job", "text"), [("nonsense", "Nonsense"), ("excess", "this service allows 99")])
 def test_compose_learns_from_status_and_log_why_a_job_cannot_run(service: RunningService, job: str, text: str) -> None:
-    looks = compose_backend.run(service, job, 60, environment="production", no_upload=False)
+    looks = backend_client.run(service, job, 60, environment="production", no_upload=False)
 
     last = looks[-1]
     assert last.status["status"] == "FAILED"

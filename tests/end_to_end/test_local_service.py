@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from tests.compose_stand_in import ComposeStandIn
-from tests.running_service import RunningService, task_of
+from tests.support.compose_stand_in import ComposeStandIn
+from tests.support.running_service import RunningService, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

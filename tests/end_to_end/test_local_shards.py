@@ -16,9 +16,9 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from compose_runner.analysis.job import run_job
-from tests import synthetic
-from tests.compose_stand_in import STORE_HOST, ComposeStandIn
-from tests.running_service import RunningService
+from tests.support import synthetic
+from tests.support.compose_stand_in import STORE_HOST, ComposeStandIn
+from tests.support.running_service import RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.compose_stand_in import ComposeStandIn
-from tests.running_service import RunningService
+from tests.support.compose_stand_in import ComposeStandIn
+from tests.support.running_service import RunningService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,8 +23,8 @@ from compose_runner.service.aws.records import CloudWatchRecords
 from compose_runner.service.errors import EngineError, JobExistsError, RequestError
 from compose_runner.service.ports import Window
 from compose_runner.service.storage import JobKeys
-from tests import embedded_aws as embedded
-from tests.compose_stand_in import Answer
+from tests.support import embedded_aws as embedded
+from tests.support.compose_stand_in import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

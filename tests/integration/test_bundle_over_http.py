@@ -19,8 +19,8 @@ from compose_runner.errors import (
     DocumentMissingError,
     ServiceUnavailableError,
 )
-from tests import synthetic
-from tests.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
+from tests.support import synthetic
+from tests.support.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

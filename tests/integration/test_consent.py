@@ -17,9 +17,9 @@ from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.analysis.publish.publishing import prepare_publish
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.environments import environment_named
-from tests import synthetic
-from tests.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
-from tests.running_command import COMPOSE_RUN, COMPOSE_RUNNER, PATIENCE_SECONDS
+from tests.support import synthetic
+from tests.support.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
+from tests.support.running_command import COMPOSE_RUN, COMPOSE_RUNNER, PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

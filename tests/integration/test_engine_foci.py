@@ -17,7 +17,7 @@ from nimare.meta.cbma.weights import StudyWeights
 from nimare.meta.kernel import ALEKernel, MKDAKernel
 
 from compose_runner.analysis.compute import engine
-from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_mask, small_studyset
+from tests.support.engine_studies import MemoryStore, assert_same_result, fitted, small_mask, small_studyset
 
 STUDIES = [5, 1, 9, 3, 4, 12]
 CONFIGURATIONS = {

@@ -13,7 +13,7 @@ from nimare.correct import FWECorrector
 from nimare.meta.cbma import ALESubtraction, MKDAChi2
 
 from compose_runner.analysis.compute import engine
-from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
+from tests.support.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
 
 GROUPS = ([5, 1, 9, 3], [4, 12, 2, 2, 7])
 

@@ -15,7 +15,7 @@ from nimare.meta.kernel import ALEKernel, MKDAKernel
 
 from compose_runner.analysis.compute import engine
 from compose_runner.analysis.compute.engine.scale_permutations import compute_statistic, sums_reaching
-from tests.integration.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
+from tests.support.engine_studies import MemoryStore, assert_same_result, fitted, small_studyset
 
 OURS = engine.estimator_class("SCALE", SCALE)
 STUDIES = [5, 1, 9, 3, 4, 12, 2, 1, 3, 2, 4, 60]  # more than ten: sorted ids are in another order than the studies

@@ -17,7 +17,7 @@ from compose_runner.analysis.compute.engine import foci_permutations
 from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
 from compose_runner.analysis.compute.engine.warm import warm
 from compose_runner.analysis.compute.patches.foci import foci_at_once
-from tests import synthetic
+from tests.support import synthetic
 
 ONE_GROUP: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ALE", {}),

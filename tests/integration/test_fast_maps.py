@@ -10,7 +10,7 @@ import pytest
 from nimare.meta.cbma import ALE, MKDAChi2
 
 from compose_runner.analysis.write.maps import save_maps
-from tests.integration.engine_studies import fitted, small_studyset
+from tests.support.engine_studies import fitted, small_studyset
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from compose_runner.service import lambda_http
 from compose_runner.service.aws import clients
-from tests import embedded_aws as embedded
-from tests.aws_failures import Body, instance_of, walk
+from tests.support import embedded_aws as embedded
+from tests.support.aws_failures import Body, instance_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hostile_documents import REPOSITORY
+from tests.support.hostile_documents import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ MOST_MEGABYTES = 2000
 CARELESS = """
 import json, socket, sys
 from pathlib import Path
-from tests import hostile_documents
+from tests.support import hostile_documents
 
 def careless(folder, content, **_options):
     document = json.loads(content)
@@ -48,7 +48,7 @@ def run(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_hostile_values_in_every_field_do_no_harm(tmp_path: Path) -> None:
-    found = run(tmp_path, "-m", "tests.hostile_documents", str(tmp_path))
+    found = run(tmp_path, "-m", "tests.support.hostile_documents", str(tmp_path))
     assert found["violations"] == []
     assert found["megabytes"] < MOST_MEGABYTES
     assert found["refused"] > 200
@@ -57,7 +57,7 @@ def test_hostile_values_in_every_field_do_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_hostile_values_in_every_field_do_no_harm(tmp_path: Path) -> None:
-    found = run(tmp_path, "-m", "tests.hostile_documents", str(tmp_path), "--all")
+    found = run(tmp_path, "-m", "tests.support.hostile_documents", str(tmp_path), "--all")
     assert found["violations"] == []
     assert found["megabytes"] < MOST_MEGABYTES
 

@@ -19,8 +19,8 @@ from compose_runner.compose import connections, http_client
 from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts
 from compose_runner.compose.connections import Deadline, TimeLimitError
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
-from tests import synthetic
-from tests.hostile_host import OK, HostileHost, answer, forever, once
+from tests.support import synthetic
+from tests.support.hostile_host import OK, HostileHost, answer, forever, once
 
 if TYPE_CHECKING:
     from pathlib import Path

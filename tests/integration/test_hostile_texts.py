@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis.job import run_job
-from tests import hostile, synthetic
-from tests.browser import look_at_report
+from tests.support import hostile_texts, synthetic
+from tests.support.browser import look_at_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
 
-_MARKED = f"return document.documentElement.hasAttribute('{hostile.MARK}')"
+_MARKED = f"return document.documentElement.hasAttribute('{hostile_texts.MARK}')"
 
 
 def _coordinates(_folder: Path) -> dict[str, Any]:
@@ -33,9 +33,9 @@ def _coordinates(_folder: Path) -> dict[str, Any]:
         study["analyses"][0]["points"] = []
     specification = synthetic.specification("ALE", corrector="FDRCorrector", corrector_args={"method": "indep"})
     return {
-        "studyset": hostile.poisoned(studyset),
-        "annotation": hostile.poisoned(synthetic.annotated(studyset)),
-        "specification": {**hostile.poisoned(specification), "filter": "included"},
+        "studyset": hostile_texts.poisoned(studyset),
+        "annotation": hostile_texts.poisoned(synthetic.annotated(studyset)),
+        "specification": {**hostile_texts.poisoned(specification), "filter": "included"},
     }
 
 
@@ -45,15 +45,15 @@ def _images(folder: Path) -> dict[str, Any]:
     )
     specification = synthetic.specification("Stouffers", kind="IBMA")
     return {
-        "studyset": hostile.poisoned(studyset),
-        "annotation": hostile.poisoned(synthetic.annotated(studyset)),
-        "specification": {**hostile.poisoned(specification), "filter": "included"},
+        "studyset": hostile_texts.poisoned(studyset),
+        "annotation": hostile_texts.poisoned(synthetic.annotated(studyset)),
+        "specification": {**hostile_texts.poisoned(specification), "filter": "included"},
     }
 
 
 def _as_text(documents: dict[str, Any]) -> dict[str, Any]:
     """Let the column be one of texts, with a payload as its name and as the value that is selected."""
-    column, value = f"{hostile.IN_HTML[0]}included", f"{hostile.IN_HTML[1]}yes"
+    column, value = f"{hostile_texts.IN_HTML[0]}included", f"{hostile_texts.IN_HTML[1]}yes"
     documents["annotation"]["note_keys"] = {column: {"type": "string"}}
     for note in documents["annotation"]["notes"]:
         note["note"] = {column: value}
@@ -66,10 +66,10 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("hostile")
     bundle = folder / "bundle.json"
     documents = _as_text(request.param(folder))
-    documents["meta_analysis"] = {"name": hostile.IN_HTML[1]}
+    documents["meta_analysis"] = {"name": hostile_texts.IN_HTML[1]}
     bundle.write_text(json.dumps(documents), encoding="utf-8")
     place = folder / "results"
-    run_job(hostile.IN_HTML[4], bundle=bundle, result_dir=place, n_cores=2)
+    run_job(hostile_texts.IN_HTML[4], bundle=bundle, result_dir=place, n_cores=2)
     return place
 
 
@@ -104,7 +104,7 @@ def test_nothing_of_a_document_reaches_the_methods_text(results: Path) -> None:
         text = (results / name).read_text(encoding="utf-8")
         assert text
         # each of them is longer than a word of the text could be
-        assert [payload for payload in hostile.EVERYWHERE if len(payload) > 4 and payload in text] == []
+        assert [payload for payload in hostile_texts.EVERYWHERE if len(payload) > 4 and payload in text] == []
 
 
 @pytest.mark.slow
@@ -130,16 +130,16 @@ def test_a_browser_shows_every_text_and_runs_none(results: Path, browser: Chrome
     links = browser.execute_script("return [...document.links].map((link) => link.getAttribute('href'))")
     assert [link for link in links if not link.startswith("#")] == []
     text = browser.execute_script("return document.body.textContent")
-    assert hostile.IN_HTML[4] in text
+    assert hostile_texts.IN_HTML[4] in text
     if "Experiments excluded" in text:
-        assert sum(payload in text for payload in hostile.IN_HTML) > 3
+        assert sum(payload in text for payload in hostile_texts.IN_HTML) > 3
 
 
 @pytest.mark.slow
 def test_a_script_that_got_into_the_page_does_not_run(results: Path, browser: Chrome, tmp_path: Path) -> None:
     page = (results / "report.html").read_text(encoding="utf-8")
     broken = tmp_path / "report.html"
-    broken.write_text(page.replace("<main>", f"<main>{''.join(hostile.IN_HTML[:3])}"), encoding="utf-8")
+    broken.write_text(page.replace("<main>", f"<main>{''.join(hostile_texts.IN_HTML[:3])}"), encoding="utf-8")
     browser.get(broken.as_uri())
     assert browser.execute_script(_MARKED) is False
     # what the test is about: without the policy it would run

@@ -20,8 +20,8 @@ from compose_runner.analysis.select.images import map_kind, map_source
 from compose_runner.analysis.select.images import stage_images as stage_images_within
 from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.errors import EmptyResultError, ImageError, ServiceUnavailableError
-from tests import synthetic
-from tests.compose_stand_in import Answer, ComposeStandIn
+from tests.support import synthetic
+from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

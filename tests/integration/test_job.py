@@ -20,8 +20,8 @@ import pytest
 from compose_runner.analysis.job import publish_again, run_job
 from compose_runner.errors import AnalysisError, PublishError, ResultDirectoryError, SelectionError, SpecificationError
 from compose_runner.progress import Progress, ProgressRecord, Stage
-from tests import synthetic
-from tests.compose_stand_in import Answer, ComposeStandIn
+from tests.support import synthetic
+from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ from compose_runner.errors import LimitExceededError
 from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.specification.limits import JobLimits
 from task.settings import TaskSettings, TaskSettingsError
-from tests import synthetic
-from tests.compose_stand_in import STORE_HOST, ComposeStandIn
-from tests.task_process import BUCKET, Surroundings
+from tests.support import synthetic
+from tests.support.compose_stand_in import STORE_HOST, ComposeStandIn
+from tests.support.task_process import BUCKET, Surroundings
 
 if TYPE_CHECKING:
     from pathlib import Path

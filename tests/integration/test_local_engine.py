@@ -11,7 +11,7 @@ pytest.importorskip("moto", reason="needs the local extra")
 from botocore.exceptions import ClientError
 
 from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault, process_environment
-from tests.integration.local_machines import TASK_COMMAND, machine, run_task
+from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.state import restart
 from compose_runner.local.state.directory import Archive
 from compose_runner.local.state.restart import Keeper
-from tests.integration.local_machines import machine, run_task
+from tests.support.local_machines import machine, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

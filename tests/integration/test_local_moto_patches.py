@@ -28,7 +28,7 @@ from moto.stepfunctions.parser.asl.utils import json_path
 from compose_runner.local.aws import patches
 from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
 from compose_runner.local.state.directory import StorageError
-from tests.integration.local_machines import TASK_COMMAND, machine, run_task
+from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from nimare.diagnostics import FocusCounter, Jackknife
 from compose_runner.analysis import stages
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.write import report
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.analysis.write.result_record import sha256_of
 from compose_runner.compose.document_shapes import Entity, canonical_json
 from compose_runner.errors import PublishError, ResultDirectoryError, ServiceUnavailableError, UploadKeyError
-from tests import synthetic
-from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
+from tests.support import synthetic
+from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,8 +30,8 @@ from compose_runner.errors import (
     ServiceUnavailableError,
     SpecificationError,
 )
-from tests import synthetic
-from tests.compose_stand_in import Answer, ComposeStandIn
+from tests.support import synthetic
+from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

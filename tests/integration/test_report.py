@@ -9,7 +9,7 @@ import pytest
 from nimare.diagnostics import FocusCounter
 
 from compose_runner.analysis.write.report import write_report
-from tests.browser import look_at_report
+from tests.support.browser import look_at_report
 
 if TYPE_CHECKING:
     from pathlib import Path

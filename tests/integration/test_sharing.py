@@ -19,7 +19,7 @@ from compose_runner.analysis.shard import run_shard
 from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.errors import MOST_SHARDS, SpreadWanted
 from compose_runner.progress import Progress, ProgressRecord, Stage
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from compose_runner.errors import SelectionError, SpecificationError
 from compose_runner.specification.estimators import correction_methods
 from compose_runner.specification.parsing import parse_specification
 from compose_runner.specification.signatures import signatures
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from nimare.results import MetaResult

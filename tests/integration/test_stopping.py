@@ -14,9 +14,9 @@ import pytest
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.analysis.publish.publishing import prepare_publish
 from compose_runner.analysis.write.result_directory import ResultDirectory
-from tests import synthetic
-from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
-from tests.running_command import COMPOSE_RUN, COMPOSE_RUNNER, RunningCommand
+from tests.support import synthetic
+from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
+from tests.support.running_command import COMPOSE_RUN, COMPOSE_RUNNER, RunningCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from compose_runner.analysis.write.tables import write_table
-from tests import hostile
+from tests.support import hostile_texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def test_ordinary_tables_have_nimares_bytes(pain_result: MetaResult, tmp_path: P
 
 @pytest.mark.parametrize("dtype", [object, "string", "str", "category"])
 def test_texts_are_safe_and_numbers_stay(dtype: str, tmp_path: Path) -> None:
-    texts = list(dict.fromkeys([*hostile.IN_A_SPREADSHEET, *hostile.ON_A_TERMINAL[:4], "plain"]))
+    texts = list(dict.fromkeys([*hostile_texts.IN_A_SPREADSHEET, *hostile_texts.ON_A_TERMINAL[:4], "plain"]))
     table = pd.DataFrame(
         {
             "id": pd.Series(texts, dtype=dtype),

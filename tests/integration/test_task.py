@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compose_runner.local.aws.emulator import EmbeddedAws
-from tests.task_process import BUCKET, KEY, PREFIX, Surroundings
+from tests.support.task_process import BUCKET, KEY, PREFIX, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

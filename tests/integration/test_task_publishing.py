@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compose_runner.local.aws.emulator import EmbeddedAws
-from tests import synthetic
-from tests.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
-from tests.task_process import BUCKET, PREFIX, Surroundings
+from tests.support import synthetic
+from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
+from tests.support.task_process import BUCKET, PREFIX, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

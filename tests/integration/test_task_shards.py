@@ -14,7 +14,7 @@ from compose_runner.errors import AnalysisError, ServiceUnavailableError
 from compose_runner.local.aws.emulator import EmbeddedAws
 from task.checkpoints import S3Checkpoints
 from task.settings import TaskSettings, TaskSettingsError
-from tests.task_process import BUCKET, PREFIX, Surroundings
+from tests.support.task_process import BUCKET, PREFIX, Surroundings
 
 if TYPE_CHECKING:
     import subprocess

@@ -9,7 +9,7 @@ import urllib3
 
 from compose_runner.compose import http_client
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
-from tests.compose_stand_in import Answer, ComposeStandIn
+from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

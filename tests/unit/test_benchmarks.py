@@ -9,7 +9,7 @@ import pytest
 from benchmarks import jobs, tables
 from benchmarks.growth import points
 from benchmarks.ratios import Ratio, quartiles
-from tests.compose_stand_in import ComposeStandIn
+from tests.support.compose_stand_in import ComposeStandIn
 
 
 def job_figures(**more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from compose_runner.analysis.fetch.bundle import Bundle, Origin, load_bundle, save_bundle
 from compose_runner.compose.document_shapes import SnapshotReference
 from compose_runner.errors import AnalysisError, DocumentMalformedError, DocumentMissingError
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

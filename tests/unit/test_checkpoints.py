@@ -18,7 +18,7 @@ from compose_runner.analysis.compute.checkpoints import (
 )
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.errors import ServiceUnavailableError
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.compose_stand_in import Answer, ComposeStandIn, Part, parse_multipart
+from tests.support.compose_stand_in import Answer, ComposeStandIn, Part, parse_multipart
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compose_runner.analysis.fetch.validation import Counts, check_annotation, check_specification, check_studyset
 from compose_runner.errors import DocumentMalformedError
-from tests import synthetic
+from tests.support import synthetic
 
 STUDYSET = synthetic.random_studyset(n_studies=2, analyses_per_study=1, foci_per_analysis=2)
 ANNOTATION = synthetic.annotated(STUDYSET)

@@ -11,7 +11,7 @@ from compose_runner.errors import SpecificationError
 from compose_runner.specification.domains import DOMAINS, Interval
 from compose_runner.specification.parsing import parse_specification
 from compose_runner.specification.signatures import Parameter, signatures
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

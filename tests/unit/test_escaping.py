@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from compose_runner.escaping import json_text, refuse_file_name, same_file_names, table_cell, visible
-from tests import hostile
+from tests.support import hostile_texts
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 # two joiners without which some languages are misspelt, and number signs that are seen
@@ -43,7 +43,7 @@ def test_json_holds_the_same_text_without_its_control_characters() -> None:
     assert not any(character in _EVERY_HIDDEN for character in written.replace("\n", ""))
 
 
-@pytest.mark.parametrize("text", [*hostile.IN_A_SPREADSHEET[:4], "  =1", "=", "-a", "＝1+1", "@x\n=y"])
+@pytest.mark.parametrize("text", [*hostile_texts.IN_A_SPREADSHEET[:4], "  =1", "=", "-a", "＝1+1", "@x\n=y"])
 def test_a_formula_becomes_a_text(text: str) -> None:
     assert table_cell(text).startswith("'")
     assert table_cell(text).isprintable()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compose_runner.service import failure
 from compose_runner.service.ports import Execution
-from tests.job_fakes import STARTED
+from tests.support.job_fakes import STARTED
 
 ECS = {"StoppedReason": "Essential container in task exited", "Containers": [{"ExitCode": 1}]}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from compose_runner.analysis.write.figure_labels import AXIS_LENGTH, for_matplotlib, for_plotly, labels
-from tests import hostile
+from tests.support import hostile_texts
 
 
 def test_names_that_differ_stay_as_they_are() -> None:
@@ -15,14 +15,16 @@ def test_names_that_differ_stay_as_they_are() -> None:
 @pytest.mark.parametrize("longest", [AXIS_LENGTH, 60])
 @pytest.mark.parametrize("escape", [for_plotly, for_matplotlib])
 def test_labels_are_short_and_different(longest: int, escape: object) -> None:
-    names = ["The same twenty letters of a study"] * 300 + ["<" * 100] * 3 + ["", "", *hostile.EVERYWHERE] * 2
+    names = ["The same twenty letters of a study"] * 300 + ["<" * 100] * 3 + ["", "", *hostile_texts.EVERYWHERE] * 2
     found = labels(names, escape, longest)  # type: ignore[arg-type]
     assert len(set(found)) == len(names)
     assert max(len(label) for label in found) <= longest + 1
 
 
 def test_no_label_is_markup_or_mathematics() -> None:
-    assert not any(re.search("[<>]|&(?!(amp|lt|gt);)", label) for label in labels(hostile.IN_HTML, for_plotly, 500))
+    assert not any(
+        re.search("[<>]|&(?!(amp|lt|gt);)", label) for label in labels(hostile_texts.IN_HTML, for_plotly, 500)
+    )
     for label in labels(["$x$", r"a\$b$", "_hidden"], for_matplotlib):
         assert label.count("$") == label.count(r"\$")
         assert not label.startswith("_")

@@ -17,7 +17,7 @@ from compose_runner.service.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
 from compose_runner.service.errors import RequestError
 from compose_runner.service.logs import MAX_SECONDS, JobLogs
 from compose_runner.service.ports import Page, Window
-from tests.job_fakes import RecordsInMemory
+from tests.support.job_fakes import RecordsInMemory
 
 NOW = 1_780_000_000.0
 NOW_MS = int(NOW * 1000)

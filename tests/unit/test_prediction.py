@@ -9,7 +9,7 @@ import pytest
 from compose_runner.analysis.compute.prediction import Cost, calibration, costs, predict, shards_for
 from compose_runner.progress import Stage
 from compose_runner.specification.parsing import parse_specification
-from tests import synthetic
+from tests.support import synthetic
 
 COUNTS = [{"studies": 50, "foci": 1000}]
 MONTE_CARLO = {"corrector": "FWECorrector", "corrector_args": {"method": "montecarlo", "n_iters": "200"}}

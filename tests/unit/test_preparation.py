@@ -15,7 +15,7 @@ from compose_runner.compose.addresses import ALLOWED_HOSTS_VARIABLE, AllowedHost
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import AnalysisError
 from compose_runner.specification.parsing import parse_specification
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

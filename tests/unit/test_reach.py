@@ -12,7 +12,7 @@ from compose_runner.analysis.fetch.bundle import load_bundle, restore_bundle, sa
 from compose_runner.analysis.fetch.reach import OutOfReachError, Reach, path_in_location
 from compose_runner.analysis.select.images import map_source, stage_images
 from compose_runner.compose.addresses import AllowedHosts
-from tests import synthetic
+from tests.support import synthetic
 
 NETWORK = Reach()
 

@@ -16,8 +16,8 @@ from compose_runner.analysis.write.result_directory import STATE, ResultDirector
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ResultDirectoryError
-from tests import synthetic
-from tests.result_runs import contents, killed_at, run
+from tests.support import synthetic
+from tests.support.result_runs import contents, killed_at, run
 
 if TYPE_CHECKING:
     from pathlib import Path

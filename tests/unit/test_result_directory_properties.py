@@ -19,9 +19,9 @@ from compose_runner.analysis.publish.publishing import publish
 from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
 from compose_runner.compose import http_client
 from compose_runner.errors import ComposeRunnerError
-from tests import synthetic
-from tests.compose_stand_in import STORE_HOST, ComposeStandIn
-from tests.result_runs import contents, killed_at, run
+from tests.support import synthetic
+from tests.support.compose_stand_in import STORE_HOST, ComposeStandIn
+from tests.support.result_runs import contents, killed_at, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

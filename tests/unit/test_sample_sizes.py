@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
-from tests import synthetic
+from tests.support import synthetic
 
 Document = dict[str, Any]
 

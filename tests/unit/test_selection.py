@@ -10,7 +10,7 @@ from compose_runner.analysis.select.annotations import columns_of, notes_of
 from compose_runner.analysis.select.groups import ChosenAnalyses, choose_analyses
 from compose_runner.errors import SelectionError
 from compose_runner.specification.parsing import parse_specification
-from tests import synthetic
+from tests.support import synthetic
 
 Document = dict[str, Any]
 

@@ -12,7 +12,7 @@ import pytest
 from compose_runner.errors import SpecificationError
 from compose_runner.specification.parsing import Specification, needs_large_task, parse_specification
 from compose_runner.specification.signatures import signatures
-from tests import synthetic
+from tests.support import synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.errors import SelectionError, SpecificationError
 from compose_runner.specification.parsing import Specification, needs_large_task, parse_specification
 from compose_runner.specification.signatures import signatures
-from tests import synthetic
+from tests.support import synthetic
 
 Document = dict[str, Any]
 

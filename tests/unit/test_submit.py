@@ -14,8 +14,8 @@ from compose_runner.service.errors import EngineError, JobExistsError, TooManyJo
 from compose_runner.service.ports import Execution
 from compose_runner.service.submit import Submission
 from compose_runner.specification.limits import JobLimits
-from tests.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
-from tests.job_fakes import (
+from tests.support.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
+from tests.support.job_fakes import (
     STARTED,
     ExecutionsInMemory,
     KeysInMemory,

@@ -20,7 +20,7 @@ from task import aws_errors, checkpoints, job_objects
 from task.checkpoints import S3Checkpoints
 from task.job_objects import JobKeyParameters, JobObjects
 from task.settings import TaskSettings
-from tests.aws_failures import Body, instance_of, walk
+from tests.support.aws_failures import Body, instance_of, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,13 +21,13 @@ from rich.console import Console
 from compose_runner import errors
 from compose_runner.commands import exit_codes
 from compose_runner.commands.terminal import records_on
-from tests import hostile
+from tests.support import hostile_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMPOSE_RUNNER = str(Path(sys.executable).with_name("compose-runner"))
-PAYLOAD = "".join(hostile.ON_A_TERMINAL)
+PAYLOAD = "".join(hostile_texts.ON_A_TERMINAL)
 # what a progress bar and colours need, and nothing that a document could want
 _OF_RICH = re.compile(r"\x1b\[(\d+(;\d+)*m|\?25[hl]|\d*A|2K)")
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\U000e0041]")

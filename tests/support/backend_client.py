@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.running_service import RunningService
+    from tests.support.running_service import RunningService
 
 PADDING_MS = 5 * 60 * 1000
 POLL_SECONDS = 0.5  # 10 s there

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from compose_runner.service.aws import clients
 from compose_runner.service.storage import JobKeys
-from tests.compose_stand_in import ComposeStandIn
+from tests.support.compose_stand_in import ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from compose_runner.local.aws.emulator import process_environment
 if TYPE_CHECKING:
     from compose_runner.local.aws.emulator import EmbeddedAws
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 BUCKET = "results-bucket"
 PREFIX = "compose-runner/results"
 KEYS_PATH = "/test/jobs"

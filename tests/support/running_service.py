@@ -18,8 +18,8 @@ import urllib3
 if TYPE_CHECKING:
     from types import TracebackType
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-STUB_TASK = REPOSITORY / "tests" / "end_to_end" / "stub_task.py"
+REPOSITORY = Path(__file__).resolve().parents[2]
+STUB_TASK = REPOSITORY / "tests" / "support" / "stub_task.py"
 COMMAND = [sys.executable, "-c", "from compose_runner.cli import compose_runner; compose_runner()"]
 
 

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from nimare.nimads import Studyset
 
-from tests import synthetic
+from tests.support import synthetic
 
 gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
 

@@ -1,6 +1,6 @@
 """Put hostile values into every field of a bundle, in a process that watches what is opened, asked and started.
 
-``python -m tests.hostile_documents FOLDER [--all]`` prints one JSON document: how many documents were tried, and every
+``python -m tests.support.hostile_documents FOLDER [--all]`` prints one JSON document: how many documents were tried, and every
 violation: a file opened or changed outside the folder and the installed packages, a connection, a process, an error
 that is not the package's own, a document that took too long, the memory that was needed. Without ``--all`` every field
 meets a few of the values, and every value some of the fields.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECONDS, WAITED_SECONDS = 10.0, 120.0
 VALUES_PER_FIELD = 1
 FIT_EVERY = 100
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 WRITING = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 STARTING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn")
 
@@ -61,7 +61,7 @@ class Watch:
 
 def good_bundle(image_based: bool) -> dict[str, Any]:
     """A small bundle in which every field stands that is read."""
-    from tests import synthetic
+    from tests.support import synthetic
 
     studyset = synthetic.random_studyset(n_studies=4, analyses_per_study=1, foci_per_analysis=2)
     for study in studyset["studies"]:
@@ -201,7 +201,7 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
     from hypothesis import strategies as st
 
     from compose_runner.errors import ComposeRunnerError
-    from tests import synthetic
+    from tests.support import synthetic
 
     warnings.simplefilter("ignore")
     (folder / "bundle").mkdir()
