@@ -33,4 +33,4 @@ deploy: $(READY) build ## from a clone to printed URLs; STAGE=dev or prod, GUIDE
 
 EVENTS ?=
 sam-local: $(READY) build ## sam local invoke on sample events (needs Docker); FLAGS=--skip-pull-image
-	@$(PY) scripts/sam_local.py $(filter --skip-pull-image,$(FLAGS)) $(EVENTS)
+	@$(PY) -m tests.support.sam_local $(filter --skip-pull-image,$(FLAGS)) $(EVENTS)

@@ -23,8 +23,8 @@ import pytest
 import urllib3
 
 from compose_runner.service.aws import clients
-from tests.contract.test_events import NAMES, event, expected_status
 from tests.support import embedded_aws as embedded
+from tests.support.sample_events import NAMES, event, expected_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

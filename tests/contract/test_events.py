@@ -5,38 +5,15 @@ from __future__ import annotations
 import importlib
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import embedded_aws as embedded
+from tests.support.sample_events import NAMES, event, expected_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-EVENTS = Path(__file__).resolve().parents[2] / "events"
-STATUS = {
-    "submit-accepted": 202,
-    "submit-accepted-base64": 202,
-    "submit-accepted-by-query": 202,
-    "submit-accepted-unknown-meta-analysis": 202,
-    "submit-accepted-with-keys": 202,
-    "submit-impossible-specification": 202,
-    "submit-idempotent": 202,
-    "submit-preflight": 204,
-    "submit-wrong-method": 405,
-    "submit-duplicate": 409,
-    "status-unknown": 404,
-    "status-cancel": 403,
-}
-WORDS = {"missing": 400, "malformed": 400, "wrong": 400, "not": 400, "other": 400}
-NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
-
-
-def event(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
-    return loaded
 
 
 def answer_to(name: str, sent: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -48,10 +25,6 @@ def answer_to(name: str, sent: dict[str, Any] | None = None) -> dict[str, Any]:
 def body_of(answer: dict[str, Any]) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(answer["body"])
     return loaded
-
-
-def expected_status(name: str) -> int:
-    return STATUS.get(name, WORDS.get(name.split("-")[1], 200))
 
 
 @pytest.fixture(scope="module")

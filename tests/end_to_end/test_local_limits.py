@@ -12,8 +12,8 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from tests.support import backend_client, synthetic
 from tests.support.compose_stand_in import ComposeStandIn
-from tests.support.embedded_aws import LARGE_SPECIFICATION
 from tests.support.running_service import COMMAND, RunningService, environment
+from tests.support.sample_specifications import LARGE_SPECIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

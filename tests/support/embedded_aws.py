@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from compose_runner.service.aws import clients
 from compose_runner.service.storage import JobKeys
 from tests.support.compose_stand_in import ComposeStandIn
+from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,20 +30,6 @@ LOG_GROUP = "/compose-runner/task"
 KEYS = "/compose-runner/jobs"
 RECORDS_FROM = 1_780_305_000_000
 METADATA = {"artifact_prefix": "sample-succeeded", "meta_analysis_id": "mHtoV82Dmnm9", "result_url": None}
-STANDARD_SPECIFICATION = {
-    "type": "CBMA",
-    "estimator": {"type": "MKDADensity", "args": {"**kwargs": {}}},
-    "corrector": {"type": "FDRCorrector", "args": {"alpha": 0.05, "method": "indep"}},
-    "filter": "included",
-    "conditions": [True],
-    "weights": [1],
-    "database_studyset": None,
-}
-LARGE_SPECIFICATION = {
-    **STANDARD_SPECIFICATION,
-    "corrector": {"type": "FWECorrector", "args": {"method": "montecarlo", "n_iters": 100}},
-}
-IMPOSSIBLE_SPECIFICATION = {**STANDARD_SPECIFICATION, "estimator": {"type": "NoSuchEstimator", "args": {}}}
 FAILED_CAUSE = json.dumps(
     {"StoppedReason": "Essential container in task exited", "Containers": [{"ExitCode": 1, "Reason": None}]}
 )

@@ -114,7 +114,7 @@ def test_help_shows_examples(command: list[str]) -> None:
     assert "Example" in shown.output
 
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("command", [["run"], ["submit"], []])

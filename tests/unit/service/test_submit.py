@@ -14,7 +14,6 @@ from compose_runner.service.errors import EngineError, JobExistsError, TooManyJo
 from compose_runner.service.ports import Execution
 from compose_runner.service.submit import Submission
 from compose_runner.specification.limits import JobLimits
-from tests.support.embedded_aws import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 from tests.support.job_fakes import (
     STARTED,
     ExecutionsInMemory,
@@ -22,6 +21,7 @@ from tests.support.job_fakes import (
     RecordsInMemory,
     SpecificationsInMemory,
 )
+from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 
 JOB = {"meta_analysis_id": "abc"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -73,3 +74,47 @@ def test_no_module_imports_another_by_its_name_but_the_commands() -> None:
         "analysis/compute/engine/__init__.py",
         "analysis/compute/patches/replacing.py",
     }
+
+
+def imports_of(path: Path) -> set[str]:
+    """Give the names of the modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def imported_with_support(path: Path) -> set[str]:
+    """Give what a test imports, by itself or by a module of ``tests/support``."""
+    found = imports_of(path)
+    open_ends, seen = list(found), set()
+    while open_ends:
+        parts = open_ends.pop().split(".")
+        if parts[:2] != ["tests", "support"] or parts[2] in seen:
+            continue
+        seen.add(parts[2])
+        more = imports_of(REPOSITORY / "tests" / "support" / f"{parts[2]}.py")
+        open_ends += more
+        found |= more
+    return found
+
+
+UNIT_TESTS = sorted((REPOSITORY / "tests" / "unit").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
+def test_a_unit_test_needs_no_aws(path: Path) -> None:
+    packages = {name.partition(".")[0] for name in imported_with_support(path)}
+
+    assert not packages & {"moto", "boto3", "botocore", "s3transfer"}
+
+
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
+def test_a_unit_test_lies_where_its_module_does(path: Path) -> None:
+    folder = PACKAGE / path.parent.relative_to(REPOSITORY / "tests" / "unit")
+    module = path.stem.removeprefix("test_").removesuffix("_properties")
+
+    assert (folder / f"{module}.py").is_file(), f"{path.relative_to(REPOSITORY)} has no module {folder / module}.py"
