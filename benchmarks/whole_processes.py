@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.document_server import DocumentServer
 from benchmarks.jobs import JOBS, Documents, Job, documents, serve_job
 from benchmarks.paths import CACHE, REPOSITORY
 from benchmarks.peer import peer_command
 from benchmarks.processes import Spent, run_measured, surroundings
-from tests.support.compose_stand_in import ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ def our_command(job: Job, folder: Path, cores: int, *, report: bool) -> list[str
 
 
 def measure_job(
-    job: Job, server: ComposeStandIn, peer: Path, rounds: int, say: Callable[[str], None]
+    job: Job, server: DocumentServer, peer: Path, rounds: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Run a job in turns and compare what came out.
 
@@ -42,7 +42,7 @@ def measure_job(
     ----------
     job : Job
         What to run; the server has its documents.
-    server : ComposeStandIn
+    server : DocumentServer
         Where both fetch them.
     peer : Path
         Python of the peer.
@@ -107,12 +107,12 @@ def measure(
     Returns
     -------
     dict
-        ``recorded`` and, per job, its rounds.
+        Under ``jobs``, the rounds of each.
     """
     given = documents()
-    figures: dict[str, Any] = {"recorded": given.recorded, "jobs": {}}
+    figures: dict[str, Any] = {"jobs": {}}
     chosen = [job for job in JOBS if job.name in set(wanted)]
-    with ComposeStandIn() as server:
+    with DocumentServer() as server:
         if not quick:
             _warm(chosen, server, given, peer, say)
         for job in chosen:
@@ -121,7 +121,7 @@ def measure(
     return figures
 
 
-def _warm(chosen: list[Job], server: ComposeStandIn, given: Documents, peer: Path, say: Callable[[str], None]) -> None:
+def _warm(chosen: list[Job], server: DocumentServer, given: Documents, peer: Path, say: Callable[[str], None]) -> None:
     """Let neither side pay for a first run: compiled code on disk, files in memory.
 
     Compiling takes a fresh peer one run of each job; afterwards one job is enough.

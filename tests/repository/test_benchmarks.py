@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks import jobs, tables
+from benchmarks.document_server import DocumentServer
 from benchmarks.growth import points
 from benchmarks.ratios import Ratio, quartiles
-from tests.support.compose_stand_in import ComposeStandIn
 
 
 def job_figures(**more: Any) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def job_figures(**more: Any) -> dict[str, Any]:
     ours = [[3.0, 2.5, 250.0], [3.0, 2.6, 260.0], [5.0, 2.7, 255.0]]
     same = {"maps": 8, "tables": 2, "different": [], "largest": 0.0, "missing": []}
     job = {"title": "a job", "goal": 3.0, "rounds": {"peer": peer, "ours": ours}, "same": same, **more}
-    return {"jobs": {"recorded": False, "jobs": {"a": job}}}
+    return {"jobs": {"jobs": {"a": job}}}
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
@@ -108,31 +108,35 @@ def test_growth_is_measured_up_to_a_hundred_thousand_foci_and_small_sizes_come_f
     assert max(point.foci for point in points(2, quick=True)) == 1_000
 
 
-def test_without_recorded_documents_jobs_of_the_same_size_are_made(tmp_path: Any) -> None:
-    given = jobs.documents(tmp_path / "absent")
+def test_jobs_have_the_sizes_that_their_titles_say() -> None:
+    given = jobs.documents()
 
-    sizes = [len(studyset["studies"]) for studyset, _ in (given.small, given.large)]
-    assert sizes == [5, 52]
-    assert not given.recorded
-    assert given.large == jobs.documents(tmp_path / "absent").large
+    assert [len(studyset["studies"]) for studyset, _ in (given.small, given.large)] == [5, 52]
 
 
-def test_the_halves_have_twenty_seven_and_twenty_five_studies(tmp_path: Any) -> None:
-    _, annotation = jobs.documents(tmp_path / "absent").large
+def test_the_halves_are_the_first_twenty_seven_studies_and_the_others() -> None:
+    studyset, annotation = jobs.documents().large
+    first = {study["id"] for study in studyset["studies"][:27]}
 
     halves: dict[str, set[str]] = {"first": set(), "second": set()}
     for note in annotation["notes"]:
         halves[note["note"]["half"]].add(note["study"])
-    assert [len(studies) for studies in halves.values()] == [27, 25]
+    assert halves["first"]
+    assert halves["first"] <= first
+    assert halves["second"]
+    assert halves["second"].isdisjoint(first)
 
 
-def test_a_job_is_served_with_everything_that_either_runner_asks_for(tmp_path: Any) -> None:
+def test_a_job_is_served_with_everything_that_either_runner_asks_for() -> None:
     from compose_runner.analysis.fetch.bundle import fetch_bundle
+    from compose_runner.compose.environments import Environment
 
     job = next(job for job in jobs.JOBS if job.name == "chi2-50")
-    with ComposeStandIn() as server:
-        jobs.serve_job(job, jobs.documents(tmp_path / "absent"), server, most_iterations=3)
-        bundle = fetch_bundle(job.meta_analysis_id, server.environment())
+    with DocumentServer() as server:
+        jobs.serve_job(job, jobs.documents(), server, most_iterations=3)
+        bundle = fetch_bundle(
+            job.meta_analysis_id, Environment("production", server.compose_api, server.neurostore_api)
+        )
 
     assert bundle.specification["corrector"]["args"]["n_iters"] == 3
     assert "half" in bundle.annotation["note_keys"]

@@ -118,3 +118,10 @@ def test_a_unit_test_lies_where_its_module_does(path: Path) -> None:
     module = path.stem.removeprefix("test_").removesuffix("_properties")
 
     assert (folder / f"{module}.py").is_file(), f"{path.relative_to(REPOSITORY)} has no module {folder / module}.py"
+
+
+def test_nothing_outside_the_tests_imports_them() -> None:
+    folders = ("compose_runner", "functions", "task", "benchmarks", "scripts", "examples", "docs")
+    files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
+
+    assert [path for path in files if any(re.match(r"tests\b", name) for name in imports_of(path))] == []

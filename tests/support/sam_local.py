@@ -28,11 +28,7 @@ import yaml
 from tests.support import embedded_aws as embedded
 from tests.support.sample_events import NAMES, expected_status
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))
-
-from tests.contract.test_events import NAMES, expected_status  # noqa: E402
-
+REPOSITORY = Path(__file__).resolve().parents[2]
 SAM = REPOSITORY / ".make" / "sam" / "bin"
 BUILT = REPOSITORY / ".aws-sam" / "build"
 FUNCTIONS = {
