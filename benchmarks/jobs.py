@@ -1,8 +1,8 @@
 """The jobs that both runners compute, as documents of Compose and NeuroStore.
 
 The studysets and annotations are real (:data:`benchmarks.paths.RECORDED`). The peer asks for results and a project that
-no job needs and that were not recorded for the larger meta-analysis, so they are made up here: without them it could not
-be measured at all.
+no job needs and that were not recorded for the larger meta-analysis, so they are made up here: without them it could
+not be measured at all.
 """
 
 from __future__ import annotations
