@@ -319,7 +319,7 @@ def test_a_role_may_do_what_its_code_does_and_nothing_else(who: str) -> None:
 
 
 def test_the_functions_make_exactly_the_calls_of_the_table() -> None:
-    made = calls_in(*sorted((REPOSITORY / "compose_runner" / "aws").glob("*.py")))
+    made = calls_in(*sorted((REPOSITORY / "compose_runner" / "service" / "aws").glob("*.py")))
     assert made == {call for function in FUNCTIONS for call in CALLS[function]}
 
 
