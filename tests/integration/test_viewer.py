@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from compose_runner.analysis.write.viewer import ViewerMap, viewer
-from tests import browser as browsers
+from tests.support import browser as browsers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

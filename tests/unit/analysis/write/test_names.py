@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compose_runner.analysis.write.names import Link, experiment_names, first_author, links, study_names
-from tests import synthetic
+from tests.support import synthetic
 
 
 @pytest.mark.parametrize(
