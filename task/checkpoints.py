@@ -30,7 +30,7 @@ class S3Checkpoints:
 
     def __init__(self, settings: TaskSettings) -> None:
         self._bucket = settings.results_bucket
-        self._prefix = settings.keys.checkpoints
+        self._prefix = settings.paths.checkpoints
         self._s3 = boto3.client("s3", config=CONFIG)
 
     def read(self, name: str) -> bytes | None:

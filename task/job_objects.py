@@ -41,7 +41,7 @@ class JobObjects:
 
     def __init__(self, settings: TaskSettings) -> None:
         self._bucket = settings.results_bucket
-        self._keys = settings.keys
+        self._paths = settings.paths
         self._shard = settings.shard
         self._s3 = boto3.client("s3", config=CONFIG)
 
@@ -57,23 +57,23 @@ class JobObjects:
         """
         names = [str(artifact["filename"]) for artifact in ResultDirectory(result_dir).artifacts()]
         with ThreadPoolExecutor(_PARALLEL_UPLOADS, thread_name_prefix="upload") as uploads:
-            for _ in uploads.map(lambda name: self._upload(result_dir / name, self._keys.artifact(name)), names):
+            for _ in uploads.map(lambda name: self._upload(result_dir / name, self._paths.artifact(name)), names):
                 pass
         return names
 
     def write_metadata(self, metadata: dict[str, Any]) -> None:
         """Write ``metadata.json``, which says that everything before it is there."""
-        self._put(self._keys.metadata, strict_json(metadata, indent=2, default=str))
+        self._put(self._paths.metadata, strict_json(metadata, indent=2, default=str))
 
     def write_progress(self, record: str) -> None:
         """Replace the progress object of this task; ``record`` is a JSON document."""
-        key = self._keys.progress if self._shard is None else self._keys.shard_progress(self._shard)
+        key = self._paths.progress if self._shard is None else self._paths.shard_progress(self._shard)
         self._put(key, record)
 
     def forget_shard_progress(self, shards: int) -> None:
         """Delete what tasks told that computed earlier permutations of the job."""
         for shard in range(shards):
-            self._delete(self._keys.shard_progress(shard))
+            self._delete(self._paths.shard_progress(shard))
 
     def keep_publish_record(self, result_dir: Path) -> None:
         """Keep how far the upload to Compose is, before and after each step, so that no task makes a second result."""
@@ -108,23 +108,23 @@ class JobObjects:
 
     def _download_artifacts(self, folder: Path) -> bool:
         """Bring back an earlier task's artifacts; whether they are all there, with the account of what made them."""
-        if not self._download(self._keys.metadata, folder / METADATA_FILENAME):
+        if not self._download(self._paths.metadata, folder / METADATA_FILENAME):
             return False
         metadata = json.loads((folder / METADATA_FILENAME).read_bytes())
         names = [str(artifact["filename"]) for artifact in metadata.get("artifacts") or []]
         # artifacts of a task that was cut off carry no account of what made them
         if not (names and "seconds" in metadata):
             return False
-        return all(self._download(self._keys.artifact(name), folder / name) for name in names)
+        return all(self._download(self._paths.artifact(name), folder / name) for name in names)
 
     def forget_progress(self) -> None:
         """Delete what is of use only while the job runs."""
-        for key in (self._keys.progress, self._publish_record):
+        for key in (self._paths.progress, self._publish_record):
             self._delete(key)
 
     @property
     def _publish_record(self) -> str:
-        return f"{self._keys.checkpoints}/{RECORD_FILENAME}"
+        return f"{self._paths.checkpoints}/{RECORD_FILENAME}"
 
     def _upload(self, path: Path, key: str) -> None:
         with self._explaining(key):

@@ -266,7 +266,7 @@ class Task:
             "artifacts_bucket": settings.results_bucket,
             "artifacts_prefix": settings.results_prefix,
             "compose_runner_version": settings.version,
-            "metadata_key": settings.keys.metadata,
+            "metadata_key": settings.paths.metadata,
             "attempt": settings.attempt,
             "task_size": settings.task_size,
             **changes,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from compose_runner import __version__
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
 from compose_runner.errors import MOST_SHARDS, AnalysisError
-from compose_runner.service.storage import DEFAULT_KEY_PARAMETERS, JobKeys, is_artifact_prefix
+from compose_runner.service.storage import DEFAULT_KEY_PARAMETERS, JobPaths, is_artifact_prefix
 from compose_runner.specification.limits import NO_LIMITS, JobLimits
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class TaskSettings:
     report: bool = True
 
     @property
-    def keys(self) -> JobKeys:
+    def paths(self) -> JobPaths:
         """S3 keys of the job."""
-        return JobKeys(self.results_prefix, self.artifact_prefix)
+        return JobPaths(self.results_prefix, self.artifact_prefix)
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:

@@ -52,7 +52,7 @@ class TooManyJobsError(ComposeRunnerError):
         super().__init__(f"The service runs {jobs} at a time, and no more can start now. Submit again later.")
 
 
-class EngineError(ComposeRunnerError, RuntimeError):
+class AwsServiceError(ComposeRunnerError, RuntimeError):
     """An AWS service did not do what it was asked for.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Say in one sentence why an execution failed, out of everything the engine and the task left behind."""
+"""Say in one sentence why an execution failed, out of everything Step Functions and the task left behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REASONS = ("error", "message", "errorMessage", "reason", "cause", "Cause", "Err
 _MAX_CHARACTERS = 2000
 
 
-def sentence(execution: Execution, metadata: dict[str, Any] | None) -> str:
+def explain_failure(execution: Execution, metadata: dict[str, Any] | None) -> str:
     """Tell a researcher why the job failed.
 
     Parameters
@@ -27,15 +27,15 @@ def sentence(execution: Execution, metadata: dict[str, Any] | None) -> str:
 
     Notes
     -----
-    A time-out and a stop come from outside, so the engine's word for them comes first. Otherwise the task knows best;
+    A time-out and a stop come from outside, so the execution's status comes first. Otherwise the task knows best;
     after it the state machine's cause, which is a sentence, a JSON document of ours, or Amazon ECS' account of a task.
     """
-    told = _from_cause(execution.cause)
-    if execution.word == "TIMED_OUT":
+    reason = _from_cause(execution.cause)
+    if execution.status == "TIMED_OUT":
         return TIMED_OUT
-    if execution.word == "ABORTED":
-        return f"{ABORTED} {told}" if told else ABORTED
-    text = _reason_in(metadata) or told
+    if execution.status == "ABORTED":
+        return f"{ABORTED} {reason}" if reason else ABORTED
+    text = _reason_in(metadata) or reason
     if text:
         return text[:_MAX_CHARACTERS]
     return f"The job failed ({execution.error}); its log may have the reason." if execution.error else UNKNOWN

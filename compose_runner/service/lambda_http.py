@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from compose_runner.service import log_events, observability, settings
 from compose_runner.service.contract import IDEMPOTENCY_KEY_HEADER, MAX_IDEMPOTENCY_KEY_CHARACTERS, ErrorReply
 from compose_runner.service.errors import (
+    AwsServiceError,
     CancelForbiddenError,
-    EngineError,
     JobExistsError,
     JobMissingError,
     RequestError,
@@ -118,7 +118,7 @@ def _serve_http(
         code = _choose_status(error)
         _log(code, error)
         fields = {"status": "FAILED", "error": INTERNAL_ERROR if code == 500 else str(error)}
-        if isinstance(error, EngineError):
+        if isinstance(error, AwsServiceError):
             fields["error"] = str(error)
         if isinstance(error, JobExistsError):
             fields["artifact_prefix"] = error.artifact_prefix
@@ -146,7 +146,7 @@ def _log(code: int, error: Exception) -> None:
         logger.warning(log_events.REFUSED, extra={"error": str(error), "status_code": code})
         observability.measure({observability.REQUESTS_REFUSED: 1}, status=str(code))
         return
-    if isinstance(error, EngineError):
+    if isinstance(error, AwsServiceError):
         logger.error(log_events.REQUEST_FAILED, extra={"error": str(error), "status_code": code})
     else:
         logger.exception(log_events.REQUEST_FAILED, extra={"status_code": code})

@@ -68,7 +68,7 @@ class JobLogs:
         ------
         RequestError
             ``next_token`` is none of ours.
-        EngineError
+        AwsServiceError
             The log cannot be read.
         """
         observability.follow_job(request.artifact_prefix)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One run of the state machine, as its engine describes it.
+    """One run of the state machine, as Step Functions describes it.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ class Execution:
         ARN of the execution.
     name : str
         Its name, which is the job's ``artifact_prefix``.
-    word : str
-        The engine's word for its state, such as ``TIMED_OUT``.
+    status : str
+        Step Functions' own status, such as ``TIMED_OUT``.
     started, stopped : datetime
         Aware times; ``stopped`` is None while it runs.
     input, output : str or None
@@ -32,7 +32,7 @@ class Execution:
 
     job_id: str
     name: str
-    word: str
+    status: str
     started: datetime
     stopped: datetime | None = None
     input: str | None = None
@@ -42,7 +42,7 @@ class Execution:
 
 
 class Executions(Protocol):
-    """The engine that runs jobs."""
+    """The service that runs executions: AWS Step Functions."""
 
     def job_id(self, name: str) -> str:
         """Id that the execution of this name has or would have."""
@@ -51,23 +51,23 @@ class Executions(Protocol):
         """Name of an execution of our state machine; raises :class:`RequestError` for any other text."""
 
     def start(self, name: str, document: dict[str, Any]) -> str:
-        """Start an execution and give its id; raises :class:`JobExistsError` or :class:`EngineError`."""
+        """Start an execution and give its id; raises :class:`JobExistsError` or :class:`AwsServiceError`."""
 
     def find(self, job_id: str) -> Execution | None:
-        """Describe an execution, or None when there is none; raises :class:`EngineError`."""
+        """Describe an execution, or None when there is none; raises :class:`AwsServiceError`."""
 
     def running(self, most: int) -> int:
-        """Count running executions, up to ``most``; raises :class:`EngineError`."""
+        """Count running executions, up to ``most``; raises :class:`AwsServiceError`."""
 
     def stop(self, job_id: str, reason: str) -> None:
-        """Stop a running execution; raises :class:`EngineError`."""
+        """Stop a running execution; raises :class:`AwsServiceError`."""
 
 
-class Keys(Protocol):
+class UploadKeys(Protocol):
     """Where a job's keys wait for its task."""
 
     def keep(self, artifact_prefix: str, keys: dict[str, str]) -> None:
-        """Keep keys by name; raises :class:`JobExistsError` when the job has keys, or :class:`EngineError`."""
+        """Keep keys by name; raises :class:`JobExistsError` when the job has keys, or :class:`AwsServiceError`."""
 
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:
         """Delete keys that a job will not need; never raises."""
@@ -93,13 +93,13 @@ class Artifacts(Protocol):
     """The bucket of results."""
 
     def document(self, key: str) -> dict[str, Any] | None:
-        """Read a JSON object; None when there is none that may be read. Raises :class:`EngineError`."""
+        """Read a JSON object; None when there is none that may be read. Raises :class:`AwsServiceError`."""
 
     def below(self, folder: str) -> Iterable[StoredArtifact]:
-        """List every object below a folder; raises :class:`EngineError`."""
+        """List every object below a folder; raises :class:`AwsServiceError`."""
 
     def address(self, key: str, expires_in: int) -> str:
-        """Make an address that anyone can read for ``expires_in`` seconds; raises :class:`EngineError`."""
+        """Make an address that anyone can read for ``expires_in`` seconds; raises :class:`AwsServiceError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +134,4 @@ class Records(Protocol):
         """Write the one record of a job without a task; what another call has written stays. Never raises."""
 
     def page(self, artifact_prefix: str, window: Window) -> Page:
-        """Read one page of a job's records; raises :class:`RequestError` for a stale token, or :class:`EngineError`."""
+        """Read a page of a job's records; raises :class:`RequestError` for a stale token, or :class:`AwsServiceError`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compose_runner.service import observability
 from compose_runner.service.contract import Artifact, ResultsReply
-from compose_runner.service.storage import JobKeys
+from compose_runner.service.storage import JobPaths
 
 if TYPE_CHECKING:
     from compose_runner.service.contract import ResultsRequest
@@ -31,13 +31,13 @@ class JobResults:
     results_prefix: str
 
     def results(self, request: ResultsRequest) -> ResultsReply:
-        """List everything below the job's folder; raises :class:`EngineError`.
+        """List everything below the job's folder; raises :class:`AwsServiceError`.
 
         ``filename`` is the last part of a key, as clients know it; ``path`` keeps the folders of a report's figures,
         so that a download to disk can be opened like the original.
         """
         observability.follow_job(request.artifact_prefix)
-        folder = JobKeys(self.results_prefix, request.artifact_prefix).folder
+        folder = JobPaths(self.results_prefix, request.artifact_prefix).folder
         artifacts = [
             Artifact(
                 key=stored.key,

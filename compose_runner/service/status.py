@@ -12,12 +12,12 @@ from compose_runner.errors import MOST_SHARDS
 from compose_runner.progress import ProgressRecord, merged
 from compose_runner.service import failure, log_events, observability
 from compose_runner.service.contract import StatusReply
-from compose_runner.service.errors import CancelForbiddenError, EngineError, JobMissingError
+from compose_runner.service.errors import AwsServiceError, CancelForbiddenError, JobMissingError
 from compose_runner.service.observability import logger
-from compose_runner.service.storage import KEY_NAMES, JobKeys
+from compose_runner.service.storage import KEY_NAMES, JobPaths
 
 if TYPE_CHECKING:
-    from compose_runner.service.ports import Artifacts, Execution, Executions, Keys
+    from compose_runner.service.ports import Artifacts, Execution, Executions, UploadKeys
 
 # PENDING_REDRIVE is an execution that somebody is about to start again
 _RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
@@ -31,7 +31,7 @@ class JobStatus:
     Parameters
     ----------
     executions, artifacts, keys : ports
-        The engine, the bucket of results, and the store of keys.
+        Step Functions, the bucket of results, and the store of keys.
     results_prefix : str
         Prefix of all jobs in the bucket, for executions whose input does not name it.
     allow_cancel : bool
@@ -40,7 +40,7 @@ class JobStatus:
 
     executions: Executions
     artifacts: Artifacts
-    keys: Keys
+    keys: UploadKeys
     results_prefix: str
     allow_cancel: bool = False
 
@@ -53,8 +53,8 @@ class JobStatus:
             ``job_id`` is not one of this deployment's.
         JobMissingError
             There is no such job.
-        EngineError
-            The engine does not answer.
+        AwsServiceError
+            AWS does not answer.
         """
         observability.follow_job(self.executions.name_of(job_id))
         return self._reply(self._find(job_id))
@@ -72,7 +72,7 @@ class JobStatus:
         name = self.executions.name_of(job_id)
         observability.follow_job(name)
         execution = self._find(job_id)
-        if execution.word in _RUNNING:
+        if execution.status in _RUNNING:
             self.executions.stop(job_id, _STOP_REASON)
             # a task that is stopped leaves them for the next attempt, and there is none
             self.keys.forget(name, KEY_NAMES)
@@ -88,41 +88,41 @@ class JobStatus:
         return execution
 
     def _reply(self, execution: Execution) -> StatusReply:
-        keys = JobKeys(_results_prefix(execution.input, self.results_prefix), execution.name)
-        word = _contract_word(execution.word)
+        paths = JobPaths(_results_prefix(execution.input, self.results_prefix), execution.name)
+        status = _contract_status(execution.status)
         fields: dict[str, Any] = {
             "job_id": execution.job_id,
             "artifact_prefix": execution.name,
-            "status": word,
-            "execution_status": execution.word,
+            "status": status,
+            "execution_status": execution.status,
             "start_time": execution.started,
             "output": _object_in(execution.output),
         }
         if execution.stopped is not None:
             fields["stop_time"] = execution.stopped
-        if word == "RUNNING":
-            progress = self._progress(keys)
+        if status == "RUNNING":
+            progress = self._progress(paths)
             if progress is not None:
                 fields["progress"] = progress
             return StatusReply(**fields)
 
-        metadata = self._document(keys.metadata)
+        metadata = self._document(paths.metadata)
         if metadata is not None:
             fields["result"] = metadata
-        if word == "FAILED":
-            fields["error"] = failure.sentence(execution, metadata)
+        if status == "FAILED":
+            fields["error"] = failure.explain_failure(execution, metadata)
             if execution.error:
                 fields["error_name"] = execution.error
             if execution.cause:
                 fields["cause"] = execution.cause
         return StatusReply(**fields)
 
-    def _progress(self, keys: JobKeys) -> ProgressRecord | None:
-        progress = self._record(keys.progress)
+    def _progress(self, paths: JobPaths) -> ProgressRecord | None:
+        progress = self._record(paths.progress)
         if progress is None or not progress.shards:
             return progress
-        told = (self._record(keys.shard_progress(shard)) for shard in range(min(progress.shards, MOST_SHARDS)))
-        return merged(progress, [record for record in told if record is not None])
+        shards = (self._record(paths.shard_progress(shard)) for shard in range(min(progress.shards, MOST_SHARDS)))
+        return merged(progress, [record for record in shards if record is not None])
 
     def _record(self, key: str) -> ProgressRecord | None:
         document = self._document(key)
@@ -138,16 +138,16 @@ class JobStatus:
         """Read what the task left; the state of the job is known without it, so trouble with S3 costs only detail."""
         try:
             return self.artifacts.document(key)
-        except EngineError as error:
+        except AwsServiceError as error:
             logger.warning("results.unreadable", extra={"key": key, "error": str(error)})
             return None
 
 
-def _contract_word(word: str) -> Literal["RUNNING", "SUCCEEDED", "FAILED"]:
+def _contract_status(status: str) -> Literal["RUNNING", "SUCCEEDED", "FAILED"]:
     """Clients know three words; any other that ends a job would make them wait for ever."""
-    if word in _RUNNING:
+    if status in _RUNNING:
         return "RUNNING"
-    return "SUCCEEDED" if word == "SUCCEEDED" else "FAILED"
+    return "SUCCEEDED" if status == "SUCCEEDED" else "FAILED"
 
 
 def _object_in(text: str | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def is_artifact_prefix(text: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class JobKeys:
+class JobPaths:
     """S3 keys of one job.
 
     Parameters

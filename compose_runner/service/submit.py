@@ -3,10 +3,10 @@
 Decisions:
 
 * **A taken name is looked up before anything is written.** Step Functions answers a repeated ``StartExecution`` of the
-  same name and input with success while the first runs, so the engine alone cannot tell the contract's 409; and a
+  same name and input with success while the first runs, so Step Functions alone cannot tell the contract's 409; and a
   job's keys must not be replaced or deleted by a later request for its name.
 * **Idempotency needs no table.** Without a name of its own, a request with an idempotency key gets the name that
-  UUID version 5 makes of the key: repeated, it meets its own execution, which the engine remembers for 90 days. The
+  UUID version 5 makes of the key: repeated, it meets its own execution, which Step Functions remembers for 90 days. The
   execution's input tells whether the request is the same (the task's size is left out, since it may have been chosen
   while Compose was not reachable). The same request gets the first answer; another one with the same key, 409.
 * **A meta-analysis that Compose does not know is accepted**, as is every other one whose specification cannot be read:
@@ -39,13 +39,13 @@ from compose_runner.errors import (
 )
 from compose_runner.service import log_events, observability
 from compose_runner.service.contract import SubmitReply, SubmitRequest
-from compose_runner.service.errors import EngineError, JobExistsError, TooManyJobsError
+from compose_runner.service.errors import AwsServiceError, JobExistsError, TooManyJobsError
 from compose_runner.service.observability import logger
 from compose_runner.specification.limits import NO_LIMITS, JobLimits
 from compose_runner.specification.parsing import needs_large_task, parse_specification
 
 if TYPE_CHECKING:
-    from compose_runner.service.ports import Execution, Executions, Keys, Records, Specifications
+    from compose_runner.service.ports import Execution, Executions, Records, Specifications, UploadKeys
 
 STANDARD = "standard"
 LARGE = "large"
@@ -66,7 +66,7 @@ class Submission:
     Parameters
     ----------
     executions, keys, specifications, records : ports
-        The engine, the store of keys, Compose, and the task's log.
+        Step Functions, the store of keys, Compose, and the task's log.
     results_bucket, results_prefix : str
         Where the task leaves artifacts.
     limits : JobLimits
@@ -76,7 +76,7 @@ class Submission:
     """
 
     executions: Executions
-    keys: Keys
+    keys: UploadKeys
     specifications: Specifications
     records: Records
     results_bucket: str
@@ -100,7 +100,7 @@ class Submission:
             The name or the idempotency key is taken by another job.
         TooManyJobsError
             As many jobs run as are allowed.
-        EngineError
+        AwsServiceError
             The execution cannot be started, or the running ones cannot be counted.
         """
         name = request.artifact_prefix or _name_for(idempotency_key)
@@ -125,7 +125,7 @@ class Submission:
             if execution is None:
                 raise
             return self._repeated(execution, document, idempotency_key)
-        except EngineError as error:
+        except AwsServiceError as error:
             self._failed_to_queue(error, document)
             raise
         if refused is not None:
@@ -159,7 +159,7 @@ class Submission:
         self.keys.keep(name, keys)
         try:
             return self.executions.start(name, document)
-        except (JobExistsError, EngineError):
+        except (JobExistsError, AwsServiceError):
             self.keys.forget(name, keys)
             raise
 
@@ -194,7 +194,7 @@ class Submission:
             return
         try:
             running = self.executions.running(self.max_running_jobs)
-        except EngineError as error:
+        except AwsServiceError as error:
             if "throttl" not in error.code.lower():
                 self._failed_to_queue(error, document)
                 raise
@@ -204,7 +204,7 @@ class Submission:
             observability.measure({observability.JOBS_OVER_LIMIT: 1}, environment=document["environment"])
             raise TooManyJobsError(self.max_running_jobs, RETRY_SECONDS)
 
-    def _failed_to_queue(self, error: EngineError, document: dict[str, Any]) -> None:
+    def _failed_to_queue(self, error: AwsServiceError, document: dict[str, Any]) -> None:
         logger.error(log_events.FAILED_TO_QUEUE, extra={"error": str(error)})
         observability.measure({observability.JOBS_FAILED_TO_QUEUE: 1}, environment=document["environment"])
 

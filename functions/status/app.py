@@ -8,7 +8,7 @@ from compose_runner.service import cold_start, lambda_http
 from compose_runner.service.aws import clients
 from compose_runner.service.aws.artifacts import S3Artifacts
 from compose_runner.service.aws.executions import StepFunctionsExecutions
-from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.operations import STATUS
 from compose_runner.service.settings import StatusSettings
 from compose_runner.service.status import JobStatus
@@ -25,7 +25,7 @@ def handler(request: StatusRequest, call: Call) -> StatusReply:
     jobs = JobStatus(
         executions=StepFunctionsExecutions(settings.state_machine_arn),
         artifacts=S3Artifacts(settings.results_bucket),
-        keys=ParameterStoreKeys(settings.key_parameters_path),
+        keys=SsmUploadKeys(settings.key_parameters_path),
         results_prefix=settings.results_prefix,
         allow_cancel=settings.allow_cancel,
     )

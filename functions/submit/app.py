@@ -8,7 +8,7 @@ from compose_runner.compose.meta_analyses import ComposeSpecifications
 from compose_runner.service import cold_start, lambda_http
 from compose_runner.service.aws import clients
 from compose_runner.service.aws.executions import StepFunctionsExecutions
-from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.aws.records import CloudWatchRecords
 from compose_runner.service.operations import SUBMIT
 from compose_runner.service.settings import SubmitSettings
@@ -26,7 +26,7 @@ def handler(request: SubmitRequest, call: Call) -> SubmitReply:
     settings = SubmitSettings.read()
     submission = Submission(
         executions=StepFunctionsExecutions(settings.state_machine_arn),
-        keys=ParameterStoreKeys(settings.key_parameters_path),
+        keys=SsmUploadKeys(settings.key_parameters_path),
         specifications=ComposeSpecifications(),
         records=CloudWatchRecords(settings.log_group),
         results_bucket=settings.results_bucket,

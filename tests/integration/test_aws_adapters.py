@@ -18,9 +18,9 @@ from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
 from compose_runner.service.aws import clients, executions
 from compose_runner.service.aws.artifacts import S3Artifacts
 from compose_runner.service.aws.executions import StepFunctionsExecutions
-from compose_runner.service.aws.keys import ParameterStoreKeys
+from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.aws.records import CloudWatchRecords
-from compose_runner.service.errors import EngineError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
 from compose_runner.service.ports import Window
 from compose_runner.service.storage import JobKeys
 from tests.support import embedded_aws as embedded
@@ -45,7 +45,7 @@ def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
 
 
 def test_a_listing_follows_every_page(aws: embedded.EmbeddedAws) -> None:
-    folder = JobKeys(embedded.PREFIX, "many").folder
+    folder = JobPaths(embedded.PREFIX, "many").folder
     names = {f"{folder}/{number:04d}" for number in range(1_005)}
     aws.put_quickly(*names)
 
@@ -53,7 +53,7 @@ def test_a_listing_follows_every_page(aws: embedded.EmbeddedAws) -> None:
 
 
 def test_anyone_can_fetch_a_presigned_address(aws: embedded.EmbeddedAws) -> None:
-    address = S3Artifacts(embedded.BUCKET).address(JobKeys(embedded.PREFIX, "sample-succeeded").metadata, 60)
+    address = S3Artifacts(embedded.BUCKET).address(JobPaths(embedded.PREFIX, "sample-succeeded").metadata, 60)
 
     with urllib.request.urlopen(address) as answer:
         assert json.load(answer) == embedded.METADATA
@@ -63,11 +63,11 @@ def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: emb
     aws.put("broken.json", b"{")
 
     assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
-    with pytest.raises(EngineError, match="not JSON"):
+    with pytest.raises(AwsServiceError, match="not JSON"):
         S3Artifacts(embedded.BUCKET).document("broken.json")
-    with pytest.raises(EngineError, match="NoSuchBucket"):
+    with pytest.raises(AwsServiceError, match="NoSuchBucket"):
         S3Artifacts("no-such-bucket").document("metadata.json")
-    with pytest.raises(EngineError, match="NoSuchBucket"):
+    with pytest.raises(AwsServiceError, match="NoSuchBucket"):
         list(S3Artifacts("no-such-bucket").below("folder"))
 
 
@@ -85,7 +85,7 @@ def test_an_object_that_must_not_be_read_counts_as_missing(
 
 
 def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.EmbeddedAws) -> None:
-    store = ParameterStoreKeys(embedded.KEYS)
+    store = SsmUploadKeys(embedded.KEYS)
     store.keep("job", {"nsc_key": "first"})
 
     with pytest.raises(JobExistsError):
@@ -100,7 +100,7 @@ def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.Embedd
 def test_forgetting_a_key_that_is_gone_is_no_error(
     aws: embedded.EmbeddedAws, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = ParameterStoreKeys(embedded.KEYS)
+    store = SsmUploadKeys(embedded.KEYS)
     store.keep("job", {"nv_key": "left"})
 
     store.forget("job", ["nsc_key", "nv_key"])
@@ -133,7 +133,7 @@ def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.EmbeddedA
     with pytest.raises(JobExistsError):
         engine.start("sample-running", {"different": True})
     assert engine.find(engine.job_id("sample-unknown")) is None
-    with pytest.raises(EngineError, match="cannot be stopped"):
+    with pytest.raises(AwsServiceError, match="cannot be stopped"):
         engine.stop(engine.job_id("sample-unknown"), "reason")
 
 
@@ -154,7 +154,7 @@ def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
     monkeypatch.setattr(executions, "_LARGEST_PAGE", 2)
     assert [engine.running(most) for most in (3, 20)] == [3, 7]
     assert len(asked) == 3 + 2 + 4
-    with pytest.raises(EngineError, match="cannot be counted"):
+    with pytest.raises(AwsServiceError, match="cannot be counted"):
         StepFunctionsExecutions(embedded.STATE_MACHINE.replace("compose-runner", "deleted")).running(1)
 
 
@@ -170,7 +170,7 @@ def test_the_record_of_a_job_without_a_task_is_written_once(aws: embedded.Embedd
 
 
 def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embedded.EmbeddedAws) -> None:
-    with pytest.raises(EngineError, match="ResourceNotFoundException"):
+    with pytest.raises(AwsServiceError, match="ResourceNotFoundException"):
         CloudWatchRecords("/no/such/group").page("job", Window(0, None))
 
 

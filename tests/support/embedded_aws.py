@@ -128,7 +128,7 @@ def prepare(aws: EmbeddedAws) -> None:
     aws.start("sample-timed-out", status="TIMED_OUT", error="States.Timeout")
     aws.start("sample-aborted", status="ABORTED", error="Cancelled", cause="An operator stopped it.")
     aws.put(
-        JobKeys(PREFIX, "sample-running").progress,
+        JobPaths(PREFIX, "sample-running").progress,
         {
             "stage": "correct",
             "completed": 250,
@@ -138,11 +138,11 @@ def prepare(aws: EmbeddedAws) -> None:
             "updated": "2026-06-01T10:00:00+00:00",
         },
     )
-    job = JobKeys(PREFIX, "sample-succeeded")
+    job = JobPaths(PREFIX, "sample-succeeded")
     aws.put(job.metadata, METADATA)
     aws.put(job.artifact("z_corr-FDR_method-indep.nii.gz"), b"map")
     aws.put(job.artifact("report/figures/z.png"), b"figure")
-    aws.put(JobKeys(PREFIX, "sample-succeeded-2").artifact("z.nii.gz"), b"of a job whose name begins alike")
+    aws.put(JobPaths(PREFIX, "sample-succeeded-2").artifact("z.nii.gz"), b"of a job whose name begins alike")
     aws.log(
         (RECORDS_FROM, record("sample-running", "workflow.start")),
         (RECORDS_FROM + 1, record("sample-running-2", "workflow.start")),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.service.errors import EngineError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
 from compose_runner.service.ports import Execution, Page, StoredArtifact, Window
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ class ExecutionsInMemory:
 
     kept: dict[str, Execution] = field(default_factory=dict)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    refuses: EngineError | None = None
+    refuses: AwsServiceError | None = None
     appears_while_starting: Execution | None = None
-    cannot_count: EngineError | None = None
+    cannot_count: AwsServiceError | None = None
 
     def job_id(self, name: str) -> str:
         return f"id-of-{name}"
@@ -50,7 +50,7 @@ class ExecutionsInMemory:
     def running(self, most: int) -> int:
         if self.cannot_count is not None:
             raise self.cannot_count
-        return min(most, sum(execution.word == "RUNNING" for execution in self.kept.values()))
+        return min(most, sum(execution.status == "RUNNING" for execution in self.kept.values()))
 
     def stop(self, job_id: str, reason: str) -> None:
         name = self.name_of(job_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import EngineError
+from compose_runner.service.errors import AwsServiceError
 from compose_runner.service.observability import tracing
 from compose_runner.service.ports import StoredArtifact
 
@@ -42,11 +42,11 @@ class S3Artifacts:
             code = clients.code_of(error)
             if code in _MISSING:
                 return None
-            raise EngineError("An object of the job cannot be read", code) from None
+            raise AwsServiceError("An object of the job cannot be read", code) from None
         try:
             document = json.loads(data)
         except (ValueError, RecursionError):
-            raise EngineError("An object of the job cannot be read", "it is not JSON") from None
+            raise AwsServiceError("An object of the job cannot be read", "it is not JSON") from None
         return document if isinstance(document, dict) else None
 
     def below(self, folder: str) -> Iterator[StoredArtifact]:
@@ -58,7 +58,7 @@ class S3Artifacts:
                 for item in page.get("Contents", ()):
                     yield StoredArtifact(key=item["Key"], size=item["Size"], last_modified=item["LastModified"])
         except clients.AwsError as error:
-            raise EngineError("The job's artifacts cannot be listed", clients.code_of(error)) from None
+            raise AwsServiceError("The job's artifacts cannot be listed", clients.code_of(error)) from None
 
     def address(self, key: str, expires_in: int) -> str:
         """Sign an address; see :class:`compose_runner.service.ports.Artifacts`."""
@@ -69,4 +69,4 @@ class S3Artifacts:
                 )
             )
         except clients.AwsError as error:
-            raise EngineError("An artifact's address cannot be signed", clients.code_of(error)) from None
+            raise AwsServiceError("An artifact's address cannot be signed", clients.code_of(error)) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import EngineError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
 from compose_runner.service.observability import tracing
 from compose_runner.service.ports import Execution
 from compose_runner.service.storage import is_artifact_prefix
@@ -51,35 +51,35 @@ class StepFunctionsExecutions:
     @tracing.in_subsegment("Step Functions StartExecution", namespace="aws")
     def start(self, name: str, document: dict[str, Any]) -> str:
         """Start an execution; see :class:`compose_runner.service.ports.Executions`."""
-        engine = clients.client("stepfunctions")
+        machine = clients.client("stepfunctions")
         try:
-            answer = engine.start_execution(
+            answer = machine.start_execution(
                 stateMachineArn=self.state_machine_arn, name=name, input=json.dumps(document)
             )
         except clients.AwsError as error:
             code = clients.code_of(error)
             if code == "ExecutionAlreadyExists":
                 raise JobExistsError(name, _TAKEN) from None
-            raise EngineError("The job cannot be started", code) from None
+            raise AwsServiceError("The job cannot be started", code) from None
         return str(answer["executionArn"])
 
     @tracing.in_subsegment("Step Functions DescribeExecution", namespace="aws")
     def find(self, job_id: str) -> Execution | None:
         """Describe an execution; see :class:`compose_runner.service.ports.Executions`."""
-        engine = clients.client("stepfunctions")
+        machine = clients.client("stepfunctions")
         try:
-            answer = engine.describe_execution(executionArn=job_id)
+            answer = machine.describe_execution(executionArn=job_id)
         except clients.AwsError as error:
             code = clients.code_of(error)
             if code == "ExecutionDoesNotExist":
                 return None
             if code == "InvalidArn":
                 raise RequestError("job_id: it is not the ARN of an execution") from None
-            raise EngineError("The job's state cannot be read", code) from None
+            raise AwsServiceError("The job's state cannot be read", code) from None
         return Execution(
             job_id=answer["executionArn"],
             name=answer["name"],
-            word=answer["status"],
+            status=answer["status"],
             started=answer["startDate"],
             stopped=answer.get("stopDate"),
             input=answer.get("input"),
@@ -94,12 +94,12 @@ class StepFunctionsExecutions:
 
         The answer of ListExecutions is eventually consistent, and a page may hold less than it could.
         """
-        engine = clients.client("stepfunctions")
+        machine = clients.client("stepfunctions")
         found = 0
         page: dict[str, Any] = {}
         try:
             while found < most:
-                answer = engine.list_executions(
+                answer = machine.list_executions(
                     stateMachineArn=self.state_machine_arn,
                     statusFilter="RUNNING",
                     maxResults=min(most, _LARGEST_PAGE),
@@ -110,14 +110,14 @@ class StepFunctionsExecutions:
                     break
                 page = {"nextToken": answer["nextToken"]}
         except clients.AwsError as error:
-            raise EngineError("The running jobs cannot be counted", clients.code_of(error)) from None
+            raise AwsServiceError("The running jobs cannot be counted", clients.code_of(error)) from None
         return min(found, most)
 
     @tracing.in_subsegment("Step Functions StopExecution", namespace="aws")
     def stop(self, job_id: str, reason: str) -> None:
         """Stop an execution; see :class:`compose_runner.service.ports.Executions`."""
-        engine = clients.client("stepfunctions")
+        machine = clients.client("stepfunctions")
         try:
-            engine.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
+            machine.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
         except clients.AwsError as error:
-            raise EngineError("The job cannot be stopped", clients.code_of(error)) from None
+            raise AwsServiceError("The job cannot be stopped", clients.code_of(error)) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import EngineError, JobExistsError
+from compose_runner.service.errors import AwsServiceError, JobExistsError
 from compose_runner.service.observability import logger, tracing
 from compose_runner.service.storage import key_parameter
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterStoreKeys:
+class SsmUploadKeys:
     """Keeps keys below one path.
 
     Parameters
@@ -28,7 +28,7 @@ class ParameterStoreKeys:
 
     @tracing.in_subsegment("SSM PutParameter", namespace="aws")
     def keep(self, artifact_prefix: str, keys: dict[str, str]) -> None:
-        """Keep keys; see :class:`compose_runner.service.ports.Keys`. Never replaces those of another job."""
+        """Keep keys; see :class:`compose_runner.service.ports.UploadKeys`. Never replaces those of another job."""
         kept: list[str] = []
         for name, value in keys.items():
             try:
@@ -46,12 +46,12 @@ class ParameterStoreKeys:
                     raise JobExistsError(
                         artifact_prefix, "A job with the provided artifact_prefix already exists."
                     ) from None
-                raise EngineError(f"The job cannot be started: its {name} cannot be kept safe", code) from None
+                raise AwsServiceError(f"The job cannot be started: its {name} cannot be kept safe", code) from None
             kept.append(name)
 
     @tracing.in_subsegment("SSM DeleteParameters", namespace="aws")
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:
-        """Delete keys; see :class:`compose_runner.service.ports.Keys`."""
+        """Delete keys; see :class:`compose_runner.service.ports.UploadKeys`."""
         parameters = [key_parameter(self.parameters_path, artifact_prefix, name) for name in names]
         if not parameters:
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import EngineError, RequestError
+from compose_runner.service.errors import AwsServiceError, RequestError
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 from compose_runner.service.observability import logger, tracing
 from compose_runner.service.ports import Page, Window
@@ -42,7 +42,7 @@ class CloudWatchRecords:
             code = clients.code_of(error)
             if window.token is not None and code == "InvalidParameterException":
                 raise RequestError("next_token: it is no longer valid; ask again without it") from None
-            raise EngineError("The job's log cannot be read", code) from None
+            raise AwsServiceError("The job's log cannot be read", code) from None
         return Page(
             records=[(event["timestamp"], event["message"]) for event in answer.get("events", ())],
             token=answer.get("nextToken"),

@@ -16,8 +16,10 @@ from tests.support.job_fakes import STARTED
 ECS = {"StoppedReason": "Essential container in task exited", "Containers": [{"ExitCode": 1}]}
 
 
-def sentence(word: str = "FAILED", metadata: Any = None, error: str | None = None, cause: str | None = None) -> str:
-    return failure.sentence(Execution("id", "name", word, STARTED, STARTED, error=error, cause=cause), metadata)
+def explain(status: str = "FAILED", metadata: Any = None, error: str | None = None, cause: str | None = None) -> str:
+    return failure.explain_failure(
+        Execution("id", "name", status, STARTED, STARTED, error=error, cause=cause), metadata
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,24 +38,24 @@ def sentence(word: str = "FAILED", metadata: Any = None, error: str | None = Non
     ],
 )
 def test_the_cause_is_told(cause: str, expected: str) -> None:
-    assert sentence(error="States.TaskFailed", cause=cause) == expected
+    assert explain(error="States.TaskFailed", cause=cause) == expected
 
 
 def test_the_tasks_own_account_is_preferred() -> None:
-    assert sentence(metadata={"error": "The column age does not exist."}, cause=json.dumps(ECS)) == (
+    assert explain(metadata={"error": "The column age does not exist."}, cause=json.dumps(ECS)) == (
         "The column age does not exist."
     )
 
 
 def test_a_time_out_and_a_stop_are_told_as_what_they_are() -> None:
-    assert sentence("TIMED_OUT", {"error": "older"}) == failure.TIMED_OUT
-    assert sentence("ABORTED") == failure.ABORTED
-    assert sentence("ABORTED", cause="A client stopped it.") == f"{failure.ABORTED} A client stopped it."
+    assert explain("TIMED_OUT", {"error": "older"}) == failure.TIMED_OUT
+    assert explain("ABORTED") == failure.ABORTED
+    assert explain("ABORTED", cause="A client stopped it.") == f"{failure.ABORTED} A client stopped it."
 
 
 def test_a_failure_without_a_reason_says_so() -> None:
-    assert sentence() == failure.UNKNOWN
-    assert "BudgetExceeded" in sentence(error="BudgetExceeded")
+    assert explain() == failure.UNKNOWN
+    assert "BudgetExceeded" in explain(error="BudgetExceeded")
 
 
 @given(
@@ -65,4 +67,4 @@ def test_a_failure_without_a_reason_says_so() -> None:
     ).map(json.dumps)
 )
 def test_every_failure_has_a_sentence(cause: str | None) -> None:
-    assert sentence(cause=cause)
+    assert explain(cause=cause)

@@ -21,8 +21,8 @@ from compose_runner.service.contract import (
     SubmitRequest,
 )
 from compose_runner.service.errors import (
+    AwsServiceError,
     CancelForbiddenError,
-    EngineError,
     JobExistsError,
     JobMissingError,
     RequestError,
@@ -125,7 +125,7 @@ def test_what_is_malformed_is_refused(event: dict[str, Any]) -> None:
         (JobMissingError("no such job"), 404),
         (JobExistsError("job", "taken"), 409),
         (TooManyJobsError(20, 60), 429),
-        (EngineError("The job cannot be started", "AccessDenied"), 500),
+        (AwsServiceError("The job cannot be started", "AccessDenied"), 500),
     ],
 )
 def test_every_error_has_its_status_and_its_reason_is_in_the_log(

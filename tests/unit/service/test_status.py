@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.service.errors import CancelForbiddenError, EngineError, JobMissingError, RequestError
+from compose_runner.service.errors import AwsServiceError, CancelForbiddenError, JobMissingError, RequestError
 from compose_runner.service.ports import Execution
 from compose_runner.service.status import JobStatus
 from tests.support.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemory, KeysInMemory
@@ -14,15 +14,15 @@ from tests.support.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemo
 PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "updated": "2026-06-01T10:00:00Z"}
 
 
-def status_of(word: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    stopped = None if word in ("RUNNING", "PENDING_REDRIVE") else STARTED
-    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", word, STARTED, stopped, **fields)})
+def status_of(status: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    stopped = None if status in ("RUNNING", "PENDING_REDRIVE") else STARTED
+    executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", status, STARTED, stopped, **fields)})
     jobs = JobStatus(executions, ArtifactsInMemory(documents or {}), KeysInMemory(), "results")
     return jobs.status("id-of-job").model_dump(mode="json", exclude_unset=True)
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("execution_status", "status"),
     [
         ("RUNNING", "RUNNING"),
         ("PENDING_REDRIVE", "RUNNING"),
@@ -33,10 +33,10 @@ def status_of(word: str, documents: dict[str, Any] | None = None, **fields: Any)
         ("A_WORD_OF_THE_FUTURE", "FAILED"),
     ],
 )
-def test_clients_see_three_words_and_the_engines_own_beside_them(word: str, told: str) -> None:
-    reply = status_of(word)
+def test_clients_see_three_words_and_the_engines_own_beside_them(execution_status: str, status: str) -> None:
+    reply = status_of(execution_status)
 
-    assert (reply["status"], reply["execution_status"]) == (told, word)
+    assert (reply["status"], reply["execution_status"]) == (status, execution_status)
 
 
 def test_progress_is_told_while_a_job_runs_and_not_afterwards() -> None:
@@ -46,7 +46,7 @@ def test_progress_is_told_while_a_job_runs_and_not_afterwards() -> None:
     assert "progress" not in status_of("SUCCEEDED", documents)
 
 
-@pytest.mark.parametrize("found", [{"stage": "unknown"}, EngineError("cannot be read", "AccessDenied")])
+@pytest.mark.parametrize("found", [{"stage": "unknown"}, AwsServiceError("cannot be read", "AccessDenied")])
 def test_progress_that_cannot_be_read_costs_only_itself(found: Any) -> None:
     reply = status_of("RUNNING", {"results/.progress/job.json": found})
 
@@ -65,10 +65,11 @@ def test_artifacts_are_looked_for_where_the_job_was_told_to_leave_them() -> None
 
 
 @pytest.mark.parametrize(
-    ("output", "told"), [(None, {}), ('{"a": 1}', {"a": 1}), ("[1]", {"raw_output": [1]}), ("x", {"raw_output": "x"})]
+    ("output", "expected"),
+    [(None, {}), ('{"a": 1}', {"a": 1}), ("[1]", {"raw_output": [1]}), ("x", {"raw_output": "x"})],
 )
-def test_the_output_is_always_an_object(output: str | None, told: dict[str, Any]) -> None:
-    assert status_of("SUCCEEDED", output=output)["output"] == told
+def test_the_output_is_always_an_object(output: str | None, expected: dict[str, Any]) -> None:
+    assert status_of("SUCCEEDED", output=output)["output"] == expected
 
 
 def test_a_failed_job_tells_the_engines_account_as_well() -> None:

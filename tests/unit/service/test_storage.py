@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from compose_runner.service.storage import JobKeys, is_artifact_prefix, key_parameter
+from compose_runner.service.storage import JobPaths, is_artifact_prefix, key_parameter
 
 
 @pytest.mark.parametrize("prefix", ["compose-runner/results", "/compose-runner/results/"])
 def test_artifacts_lie_below_the_jobs_folder(prefix: str) -> None:
-    keys = JobKeys(prefix, "job-1")
-    assert keys.folder == "compose-runner/results/job-1"
-    assert keys.artifact("figures/map.png") == "compose-runner/results/job-1/figures/map.png"
-    assert keys.metadata == "compose-runner/results/job-1/metadata.json"
+    paths = JobPaths(prefix, "job-1")
+    assert paths.folder == "compose-runner/results/job-1"
+    assert paths.artifact("figures/map.png") == "compose-runner/results/job-1/figures/map.png"
+    assert paths.metadata == "compose-runner/results/job-1/metadata.json"
 
 
 def test_without_a_results_prefix_no_key_begins_with_a_slash() -> None:
-    keys = JobKeys("", "job-1")
-    assert keys.metadata == "job-1/metadata.json"
-    assert keys.progress == ".progress/job-1.json"
+    paths = JobPaths("", "job-1")
+    assert paths.metadata == "job-1/metadata.json"
+    assert paths.progress == ".progress/job-1.json"
 
 
 def test_progress_and_checkpoints_are_not_among_the_artifacts_of_any_job() -> None:
-    keys = JobKeys("results", "job-1")
-    for key in (keys.progress, keys.checkpoints):
-        assert not key.startswith(keys.folder)
+    paths = JobPaths("results", "job-1")
+    for key in (paths.progress, paths.checkpoints):
+        assert not key.startswith(paths.folder)
         assert not is_artifact_prefix(key.split("/")[1])
 
 

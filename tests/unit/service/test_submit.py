@@ -10,7 +10,7 @@ import pytest
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
 from compose_runner.service import submit as submit_module
 from compose_runner.service.contract import SubmitRequest
-from compose_runner.service.errors import EngineError, JobExistsError, TooManyJobsError
+from compose_runner.service.errors import AwsServiceError, JobExistsError, TooManyJobsError
 from compose_runner.service.ports import Execution
 from compose_runner.service.submit import Submission
 from compose_runner.specification.limits import JobLimits
@@ -182,11 +182,11 @@ def test_what_cannot_run_takes_nobodys_turn() -> None:
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [("ThrottlingException", TooManyJobsError), ("AccessDeniedException", EngineError)],
+    [("ThrottlingException", TooManyJobsError), ("AccessDeniedException", AwsServiceError)],
 )
 def test_jobs_that_cannot_be_counted_are_not_started(code: str, error: type[Exception]) -> None:
     service = Service(max_running_jobs=1)
-    service.executions.cannot_count = EngineError("The running jobs cannot be counted", code)
+    service.executions.cannot_count = AwsServiceError("The running jobs cannot be counted", code)
 
     with pytest.raises(error):
         service.submit(nsc_key="key")
@@ -245,9 +245,9 @@ def test_keys_are_kept_before_the_start_and_are_not_in_the_input() -> None:
 
 def test_keys_are_taken_back_when_the_start_fails() -> None:
     service = Service()
-    service.executions.refuses = EngineError("The job cannot be started", "AccessDenied")
+    service.executions.refuses = AwsServiceError("The job cannot be started", "AccessDenied")
 
-    with pytest.raises(EngineError, match="AccessDenied"):
+    with pytest.raises(AwsServiceError, match="AccessDenied"):
         service.submit(nsc_key="secret")
 
     assert service.keys.kept == {}
