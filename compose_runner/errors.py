@@ -13,7 +13,7 @@ EXIT_TRY_AGAIN = 75
 EXIT_INTERRUPTED = 130
 # a task that wants its permutations computed by n tasks exits with this + n; n is 2 to 24, since Docker, shells and
 # signals use the codes from 125 on
-EXIT_SPREAD = 100
+EXIT_SHARDS = 100
 MOST_SHARDS = 24
 
 
@@ -119,7 +119,7 @@ class InterruptedRunError(TemporaryError):
     """The run was asked to stop before it was done."""
 
 
-class SpreadWanted(ComposeRunnerError):
+class ShardingRequested(ComposeRunnerError):
     """The permutations should be computed by several tasks, after which this one can be started again.
 
     Parameters
@@ -135,7 +135,7 @@ class SpreadWanted(ComposeRunnerError):
             raise ValueError(f"permutations can be spread over 2 to {MOST_SHARDS} tasks, not {n_shards}")
         self.n_shards = n_shards
         self.seconds = seconds
-        self.exit_code = EXIT_SPREAD + n_shards
+        self.exit_code = EXIT_SHARDS + n_shards
         super().__init__(
             f"The permutations would take about {seconds:.0f} s on one task; {n_shards} should share them."
         )

@@ -118,7 +118,7 @@ class Progress:
             self.seconds[name] = self.seconds.get(name, 0.0) + self._clock() - self._started
             self._open = False
 
-    def spread(self, shards: int, total: int, seconds_left: float) -> None:
+    def hand_over(self, shards: int, total: int, seconds_left: float) -> None:
         """Say that the steps of the current stage are left to so many other tasks, each with a record of its own."""
         if self._listener is not None:
             self._listener(
@@ -188,29 +188,29 @@ class LoggedProgress:
         log.info(STAGE_RECORD if begins else PROGRESS_RECORD, extra=fields)
 
 
-def merged(spread: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:
+def merged(job: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:
     """Make one record of a job whose permutations are spread over several tasks.
 
     Parameters
     ----------
-    spread : ProgressRecord
+    job : ProgressRecord
         The job's own record: how many permutations there are in all, and over how many tasks.
     shards : iterable of ProgressRecord
         What those tasks tell that have begun; only records of the same stage count, the others prepare.
     """
-    told = [record for record in shards if record.stage is spread.stage and record.total]
-    completed = sum(record.completed for record in told)
-    if not told or not spread.total:
-        return spread
-    completed = min(completed, spread.total)
-    estimates = [record.seconds_left for record in told if record.seconds_left is not None]
-    if len(told) < (spread.shards or 1) and spread.seconds_left is not None:
-        estimates.append(spread.seconds_left)
-    return spread.model_copy(
+    running = [record for record in shards if record.stage is job.stage and record.total]
+    completed = sum(record.completed for record in running)
+    if not running or not job.total:
+        return job
+    completed = min(completed, job.total)
+    estimates = [record.seconds_left for record in running if record.seconds_left is not None]
+    if len(running) < (job.shards or 1) and job.seconds_left is not None:
+        estimates.append(job.seconds_left)
+    return job.model_copy(
         update={
             "completed": completed,
-            "percent": 100.0 * completed / spread.total,
+            "percent": 100.0 * completed / job.total,
             "seconds_left": max(estimates, default=None),
-            "updated": max(spread.updated, *(record.updated for record in told)),
+            "updated": max(job.updated, *(record.updated for record in running)),
         }
     )

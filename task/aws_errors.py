@@ -115,7 +115,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 @contextmanager
-def explaining_aws(what: str, address: str) -> Iterator[None]:
+def translating_aws_errors(what: str, address: str) -> Iterator[None]:
     """Turn what AWS refuses into an error of the runner.
 
     Parameters

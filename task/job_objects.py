@@ -16,7 +16,7 @@ from compose_runner.analysis.publish.record import RECORD_FILENAME
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.service.storage import KEY_NAMES, METADATA_FILENAME, key_parameter
-from task.aws_errors import MISSING, code_of, explaining_aws
+from task.aws_errors import MISSING, code_of, translating_aws_errors
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -127,20 +127,20 @@ class JobObjects:
         return f"{self._paths.checkpoints}/{RECORD_FILENAME}"
 
     def _upload(self, path: Path, key: str) -> None:
-        with self._explaining(key):
+        with self._translating_errors(key):
             self._s3.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type(path.name)})
 
     def _put(self, key: str, document: str) -> None:
-        with self._explaining(key):
+        with self._translating_errors(key):
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document.encode(), ContentType="application/json")
 
     def _delete(self, key: str) -> None:
-        with self._explaining(key):
+        with self._translating_errors(key):
             self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     def _download(self, key: str, path: Path) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._explaining(key):
+        with self._translating_errors(key):
             try:
                 self._s3.download_file(self._bucket, key, str(path))
             except ClientError as error:
@@ -149,8 +149,8 @@ class JobObjects:
                 return False
         return True
 
-    def _explaining(self, key: str) -> AbstractContextManager[None]:
-        return explaining_aws("The job's objects cannot be reached", f"s3://{self._bucket}/{key}")
+    def _translating_errors(self, key: str) -> AbstractContextManager[None]:
+        return translating_aws_errors("The job's objects cannot be reached", f"s3://{self._bucket}/{key}")
 
 
 def content_type(filename: str) -> str:
@@ -177,16 +177,16 @@ class JobKeyParameters:
         self._names = {
             key_parameter(settings.key_parameters_path, settings.artifact_prefix, name): name for name in KEY_NAMES
         }
-        self._place = f"Parameter Store, {settings.key_parameters_path}"
+        self._address = f"Parameter Store, {settings.key_parameters_path}"
         self._ssm = boto3.client("ssm", config=CONFIG)
 
     def read(self) -> dict[str, str]:
         """Read the keys; those that nobody sent are not in the answer."""
-        with explaining_aws("The job's keys cannot be read", self._place):
+        with translating_aws_errors("The job's keys cannot be read", self._address):
             found = self._ssm.get_parameters(Names=list(self._names), WithDecryption=True)["Parameters"]
         return {self._names[parameter["Name"]]: parameter["Value"] for parameter in found}
 
     def forget(self) -> None:
         """Delete the keys: the job is over."""
-        with explaining_aws("The job's keys cannot be deleted", self._place):
+        with translating_aws_errors("The job's keys cannot be deleted", self._address):
             self._ssm.delete_parameters(Names=list(self._names))

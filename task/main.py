@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.interpreter import own_process
 from compose_runner.analysis.job import publish_again, run_job
 from compose_runner.analysis.shard import run_shard
@@ -29,13 +29,13 @@ from compose_runner.errors import (
     AnalysisError,
     ComposeRunnerError,
     InterruptedRunError,
-    SpreadWanted,
+    ShardingRequested,
 )
 from compose_runner.progress import LoggedProgress, Progress
 from compose_runner.service import log_events
 from compose_runner.service.observability import logger
 from compose_runner.signals import SignalWatch, end_process
-from task.aws_errors import explaining_aws
+from task.aws_errors import translating_aws_errors
 from task.checkpoints import S3Checkpoints
 from task.job_objects import JobKeyParameters, JobObjects
 from task.records import ProgressObject, begin_records
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _STOPPED = "The task was told to stop before the analysis was done; what it had was kept."
 # a job has two Monte Carlo runs at most, and one of them may lose what its shards computed
-_MOST_SPREADS = 3
+_MAX_ROUNDS = 3
 _DISK_FULL = (
     "The analysis needs more disk than the task has; what was finished before was kept. Whoever operates the service "
     "can give tasks more (TaskEphemeralStorage)."
@@ -104,7 +104,7 @@ class Task:
         try:
             end = self._run(Progress(progress))
         except BaseException as error:
-            progress.close(last=isinstance(error, SpreadWanted))
+            progress.close(last=isinstance(error, ShardingRequested))
             self._ending.acquire()
             return self._fail(error)
         progress.close(last=settings.shard is not None)
@@ -141,16 +141,16 @@ class Task:
         url = run(keys, progress)
         return lambda: self._succeed(url)
 
-    def _monte_carlo(self) -> MonteCarlo:
+    def _monte_carlo(self) -> MonteCarloOptions:
         settings = self.settings
         # what cannot be shared after so many rounds is computed here, however long it takes
-        may_spread = settings.shard is None and settings.spreads < _MOST_SPREADS
-        return MonteCarlo(
-            place=self._checkpoints,
-            continues=settings.attempt > 1 or settings.spreads > 0 or settings.shard is not None,
+        may_shard = settings.shard is None and settings.rounds < _MAX_ROUNDS
+        return MonteCarloOptions(
+            backend=self._checkpoints,
+            continues=settings.attempt > 1 or settings.rounds > 0 or settings.shard is not None,
             n_shards=settings.shards,
             shard=settings.shard,
-            most_shards=settings.max_shards if may_spread else 1,
+            most_shards=settings.max_shards if may_shard else 1,
             threshold_seconds=settings.shard_threshold_seconds,
             task_cores=settings.shard_cores,
             limits=settings.limits,
@@ -205,7 +205,7 @@ class Task:
         self._clean_up(
             self._parameters.forget,
             self._objects.forget_progress,
-            lambda: self._objects.forget_shard_progress(self.settings.shards if self.settings.spreads else 0),
+            lambda: self._objects.forget_shard_progress(self.settings.shards if self.settings.rounds else 0),
             self._checkpoints.clear,
         )
         return EXIT_DONE
@@ -214,15 +214,17 @@ class Task:
         logger.info(log_events.SHARD_COMPLETED, extra={"shard": self.settings.shard, "shards": self.settings.shards})
         return EXIT_DONE
 
-    def _spread(self, wanted: SpreadWanted) -> int:
-        if self.settings.spreads:
+    def _request_shards(self, requested: ShardingRequested) -> int:
+        if self.settings.rounds:
             self._clean_up(lambda: self._objects.forget_shard_progress(MOST_SHARDS))
-        logger.info(log_events.SPREAD, extra={"shards": wanted.n_shards, "predicted_seconds": round(wanted.seconds)})
-        return wanted.exit_code
+        logger.info(
+            log_events.SPREAD, extra={"shards": requested.n_shards, "predicted_seconds": round(requested.seconds)}
+        )
+        return requested.exit_code
 
     def _fail(self, error: BaseException) -> int:
-        if isinstance(error, SpreadWanted):
-            return self._spread(error)
+        if isinstance(error, ShardingRequested):
+            return self._request_shards(error)
         code, text = self._account_of(error)
         record = log_events.INTERRUPTED if isinstance(error, InterruptedRunError) else log_events.FAILED
         if isinstance(error, ComposeRunnerError):
@@ -323,7 +325,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="compose-runner-", ignore_cleanup_errors=True) as folder,
     ):
         try:
-            with explaining_aws("AWS cannot be called", settings.results_bucket):
+            with translating_aws_errors("AWS cannot be called", settings.results_bucket):
                 task = Task(settings, Path(folder) / settings.artifact_prefix, output)
         except ComposeRunnerError as error:
             logger.error(log_events.FAILED, extra={"error": output.redact(str(error)), "exit_code": error.exit_code})

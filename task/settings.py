@@ -62,10 +62,10 @@ class TaskSettings:
         How many tasks share the permutations.
     shard : int or None
         Which share this task computes, from 0; None for the job itself.
-    spreads : int
-        How often the job has been spread over several tasks already.
+    rounds : int
+        How often the job's permutations have been shared by several tasks already.
     max_shards : int
-        Over how many tasks it may be spread.
+        How many tasks they may be shared by.
     shard_threshold_seconds : float
         Predicted time from which it is.
     shard_cores : int or None
@@ -90,7 +90,7 @@ class TaskSettings:
     version: str = __version__
     shards: int = 1
     shard: int | None = None
-    spreads: int = 0
+    rounds: int = 0
     max_shards: int = 1
     shard_threshold_seconds: float = math.inf
     shard_cores: int | None = None
@@ -134,7 +134,7 @@ class TaskSettings:
 
 
 def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
-    """How the job is, or may be, spread over several tasks."""
+    """How the job is, or may be, shared by several tasks."""
     cpu = _count(variables, "LARGE_TASK_CPU")
     threshold = _count(variables, "SHARD_THRESHOLD_SECONDS", least=0)
     shards, shard = _count(variables, "SHARDS") or 1, _count(variables, "SHARD", least=0)
@@ -143,7 +143,7 @@ def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
     return {
         "shards": shards,
         "shard": shard,
-        "spreads": _count(variables, "SPREADS", least=0) or 0,
+        "rounds": _count(variables, "SPREADS", least=0) or 0,
         "max_shards": min(_count(variables, "MAX_SHARDS") or 1, MOST_SHARDS),
         "shard_threshold_seconds": math.inf if threshold is None else float(threshold),
         "shard_cores": None if cpu is None else max(1, cpu // _CPU_UNITS),

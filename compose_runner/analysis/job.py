@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.estimators import usable_cores
-from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.fetch.bundle import Bundle, save_bundle
 from compose_runner.analysis.options import JobOptions
-from compose_runner.analysis.preparation import begin, explaining, permutations_of
+from compose_runner.analysis.preparation import load_inputs, plan_permutations, translating_errors
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.publishing import page_of, prepare_publish, publish
 from compose_runner.analysis.write.provenance import machine, versions
@@ -75,7 +75,7 @@ def run_job(
     seed: int = DEFAULT_SEED,
     report: bool = True,
     engine: str = "auto",
-    monte_carlo: MonteCarlo | None = None,
+    monte_carlo: MonteCarloOptions | None = None,
     allow_hosts: Sequence[str] = (),
     overwrite: bool = False,
 ) -> JobOutcome:
@@ -116,7 +116,7 @@ def run_job(
         Draw the figures.
     engine : {"auto", "nimare"}
         ``nimare`` forces NiMARE's own Monte Carlo code.
-    monte_carlo : MonteCarlo, optional
+    monte_carlo : MonteCarloOptions, optional
         Where checkpoints are kept, and over how many tasks permutations may be spread.
     allow_hosts : sequence of str
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of a bundle from a disk may come from although they are not on
@@ -129,14 +129,14 @@ def run_job(
     ------
     compose_runner.errors.ComposeRunnerError
         With the exit code that tells whether trying again can help.
-    compose_runner.errors.SpreadWanted
+    compose_runner.errors.ShardingRequested
         :func:`compose_runner.analysis.shard.run_shard` should compute the permutations first.
     """
     progress = progress or Progress()
-    place = environment_named(environment)
+    compose_environment = environment_named(environment)
     options = JobOptions(usable_cores(n_cores), seed, report, engine)
     publishing = upload and bundle is None
-    wishes = monte_carlo or MonteCarlo()
+    monte_carlo = monte_carlo or MonteCarloOptions()
     directory = ResultDirectory(result_dir)
     if bundle is not None and directory.wrote(bundle):
         raise ResultDirectoryError(
@@ -145,26 +145,30 @@ def run_job(
         )
     started = datetime.now(UTC)
     with directory.claimed(overwrite=overwrite):
-        inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, wishes, allow_hosts)
+        inputs, specification, compute = load_inputs(
+            meta_analysis_id, compose_environment, bundle, progress, monte_carlo, allow_hosts
+        )
         if save_bundle_to is not None:
             save_bundle(inputs, save_bundle_to)
         # an earlier result stays until there is something to compute
         directory.clear()
-        prepare_publish(directory, inputs, place)
+        prepare_publish(directory, inputs, compose_environment)
 
         progress.start(Stage.SELECT)
-        studies = compute.select_studies(inputs, specification, place, directory, progress)
-        permutations = permutations_of(wishes, inputs, specification, studies.counts, options, directory, progress)
+        studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
+        permutations = plan_permutations(
+            monte_carlo, inputs, specification, studies.counts, options, directory, progress
+        )
         problems = Problems()
-        with explaining(specification):
+        with translating_errors(specification):
             result = compute.compute(
                 studies, specification, options, directory, progress, permutations.session(), problems
             )
         progress.start(Stage.WRITE)
         metadata = {
-            **_about(inputs, specification, options, place),
+            **_about(inputs, specification, options, compose_environment),
             "counts": studies.counts,
-            "prediction": {**permutations.prediction.describe(options.n_cores), "shards": wishes.n_shards},
+            "prediction": {**permutations.prediction.describe(options.n_cores), "shards": monte_carlo.n_shards},
             "started": started.isoformat(),
             **compute.describe(result),
         }
@@ -178,7 +182,7 @@ def run_job(
         if publishing:
             progress.start(Stage.PUBLISH)
             metadata["result_url"] = publish(
-                directory, upload_key=nsc_key, environment=place, on_change=on_publish_change
+                directory, upload_key=nsc_key, environment=compose_environment, on_change=on_publish_change
             ).url
         if after_artifacts is not None or publishing:
             _finish(metadata, directory, progress)
@@ -216,10 +220,10 @@ def publish_again(
     progress = progress or Progress()
     progress.start(Stage.PUBLISH)
     directory = ResultDirectory(result_dir)
-    place = None if environment is None else environment_named(environment)
-    page_of(directory, place)
+    compose_environment = None if environment is None else environment_named(environment)
+    page_of(directory, compose_environment)
     with directory.locked():
-        url = publish(directory, upload_key=nsc_key, environment=place, on_change=on_publish_change).url
+        url = publish(directory, upload_key=nsc_key, environment=compose_environment, on_change=on_publish_change).url
         metadata = directory.read_metadata()
         if metadata is not None and METADATA_FILENAME not in directory.changed():
             directory.write_metadata({**metadata, "result_url": url})
@@ -227,7 +231,9 @@ def publish_again(
     return url
 
 
-def _about(inputs: Bundle, specification: Specification, options: JobOptions, place: Environment) -> dict[str, Any]:
+def _about(
+    inputs: Bundle, specification: Specification, options: JobOptions, compose_environment: Environment
+) -> dict[str, Any]:
     checksums = inputs.checksums()
     return {
         "meta_analysis_id": inputs.meta_analysis_id,
@@ -236,7 +242,7 @@ def _about(inputs: Bundle, specification: Specification, options: JobOptions, pl
         "compose_runner_version": __version__,
         "versions": versions(),
         "machine": machine(),
-        "environment": place.name,
+        "environment": compose_environment.name,
         "specification": inputs.specification,
         "estimator": specification.estimator.name,
         "seed": options.seed,

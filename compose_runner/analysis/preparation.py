@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from compose_runner.analysis.compute.monte_carlo import MonteCarlo, MonteCarloRun
+    from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions, MonteCarloRun
     from compose_runner.analysis.options import JobOptions
     from compose_runner.analysis.write.result_directory import ResultDirectory
     from compose_runner.compose.environments import Environment
@@ -33,12 +33,12 @@ _SIZES = frozenset({"n_iters", "difference_iterations", "n_subsamples", "n_histo
 log = logging.getLogger(__name__)
 
 
-def begin(
+def load_inputs(
     meta_analysis_id: str | None,
-    place: Environment,
+    environment: Environment,
     bundle: str | os.PathLike[str] | None,
     progress: Progress,
-    wishes: MonteCarlo,
+    monte_carlo: MonteCarloOptions,
     allow_hosts: Sequence[str] = (),
 ) -> tuple[Bundle, Specification, Any]:
     """Get the inputs while NiMARE is imported.
@@ -47,13 +47,13 @@ def begin(
     ----------
     meta_analysis_id : str or None
         Id on Compose; only a label when ``bundle`` is given.
-    place : Environment
+    environment : Environment
         Which Compose to ask.
     bundle : path-like or None
         Inputs from a disk.
     progress : Progress
         Told about the stage.
-    wishes : MonteCarlo
+    monte_carlo : MonteCarloOptions
         Knows whether an earlier task of the job has kept its inputs.
     allow_hosts : sequence of str
         Hosts that the maps of a bundle from a disk may come from, wherever they are.
@@ -72,16 +72,16 @@ def begin(
 
         def checked(document: dict[str, Any]) -> Specification:
             specification = parse_specification(document)
-            wishes.limits.check_iterations(specification)
+            monte_carlo.limits.check_iterations(specification)
             return specification
 
-        inputs = wishes.inputs() or _inputs(meta_analysis_id, place, bundle, checked, allow_hosts)
+        inputs = monte_carlo.inputs() or _inputs(meta_analysis_id, environment, bundle, checked, allow_hosts)
         specification = checked(inputs.specification)
         return inputs, specification, importing_nimare.result()
 
 
-def permutations_of(
-    wishes: MonteCarlo,
+def plan_permutations(
+    monte_carlo: MonteCarloOptions,
     inputs: Bundle,
     specification: Specification,
     counts: Mapping[str, Mapping[str, int]],
@@ -91,10 +91,10 @@ def permutations_of(
 ) -> MonteCarloRun:
     """Predict a job's permutations, so that the time that is left is known, and prepare them."""
     prediction = predict(specification, counts.values(), engine=options.engine)
-    if wishes.n_shards == 1:
+    if monte_carlo.n_shards == 1:
         for run in prediction.runs:
             progress.expect(run.stage, run.seconds(options.n_cores))
-    return wishes.begin(
+    return monte_carlo.prepare(
         inputs,
         directory.path,
         progress,
@@ -106,7 +106,7 @@ def permutations_of(
 
 
 @contextmanager
-def explaining(specification: Specification) -> Iterator[None]:
+def translating_errors(specification: Specification) -> Iterator[None]:
     """Turn what NiMARE raises while it computes into an error that says what was being computed."""
     try:
         yield
@@ -148,7 +148,7 @@ def _is_larger(value: object, default: object) -> bool:
 
 def _inputs(
     meta_analysis_id: str | None,
-    place: Environment,
+    environment: Environment,
     bundle: str | os.PathLike[str] | None,
     check: Callable[[dict[str, Any]], object],
     allow_hosts: Sequence[str],
@@ -162,7 +162,7 @@ def _inputs(
     if meta_analysis_id is None:
         raise AnalysisError("There is nothing to run: give the id of a meta-analysis, or a bundle from disk.")
     # checked as soon as it is here: a specification that cannot run costs no download of its studyset
-    return fetch_bundle(meta_analysis_id, place, check=check)
+    return fetch_bundle(meta_analysis_id, environment, check=check)
 
 
 def _import_stages() -> Any:

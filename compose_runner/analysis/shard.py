@@ -9,7 +9,7 @@ from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.engine.sessions import ShardFinished
 from compose_runner.analysis.compute.estimators import usable_cores
 from compose_runner.analysis.options import JobOptions
-from compose_runner.analysis.preparation import begin, explaining, permutations_of
+from compose_runner.analysis.preparation import load_inputs, plan_permutations, translating_errors
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.progress import Progress, Stage
@@ -17,7 +17,7 @@ from compose_runner.progress import Progress, Stage
 if TYPE_CHECKING:
     import os
 
-    from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+    from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
     from compose_runner.compose.environments import Environment
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def run_shard(
     meta_analysis_id: str | None,
     *,
-    monte_carlo: MonteCarlo,
+    monte_carlo: MonteCarloOptions,
     environment: str = DEFAULT_ENVIRONMENT,
     result_dir: str | os.PathLike[str],
     n_cores: int | None = None,
@@ -40,7 +40,7 @@ def run_shard(
     ----------
     meta_analysis_id : str or None
         Id on Compose; the inputs are those that the job's first task kept.
-    monte_carlo : MonteCarlo
+    monte_carlo : MonteCarloOptions
         Which share, and where it is kept.
     environment : str
         Which Compose to talk to, should the inputs be gone.
@@ -61,30 +61,30 @@ def run_shard(
         With the exit code that tells whether trying again can help.
     """
     progress = progress or Progress()
-    place = environment_named(environment)
+    compose_environment = environment_named(environment)
     options = JobOptions(usable_cores(n_cores), seed)
     directory = ResultDirectory(result_dir)
     with directory.claimed():
         directory.clear()
-        _compute_share(meta_analysis_id, place, bundle, options, directory, progress, monte_carlo)
+        _compute_share(meta_analysis_id, compose_environment, bundle, options, directory, progress, monte_carlo)
     progress.finish()
 
 
 def _compute_share(
     meta_analysis_id: str | None,
-    place: Environment,
+    environment: Environment,
     bundle: str | os.PathLike[str] | None,
     options: JobOptions,
     directory: ResultDirectory,
     progress: Progress,
-    monte_carlo: MonteCarlo,
+    monte_carlo: MonteCarloOptions,
 ) -> None:
-    inputs, specification, compute = begin(meta_analysis_id, place, bundle, progress, monte_carlo)
+    inputs, specification, compute = load_inputs(meta_analysis_id, environment, bundle, progress, monte_carlo)
     progress.start(Stage.SELECT)
-    studies = compute.select_studies(inputs, specification, place, directory, progress)
-    permutations = permutations_of(monte_carlo, inputs, specification, studies.counts, options, directory, progress)
+    studies = compute.select_studies(inputs, specification, environment, directory, progress)
+    permutations = plan_permutations(monte_carlo, inputs, specification, studies.counts, options, directory, progress)
     try:
-        with explaining(specification):
+        with translating_errors(specification):
             compute.compute(studies, specification, options, directory, progress, permutations.session())
     except ShardFinished as finished:
         log.info("%s.", str(finished).capitalize())

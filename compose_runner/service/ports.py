@@ -134,4 +134,4 @@ class Records(Protocol):
         """Write the one record of a job without a task; what another call has written stays. Never raises."""
 
     def page(self, artifact_prefix: str, window: Window) -> Page:
-        """Read a page of a job's records; raises :class:`RequestError` for a stale token, or :class:`AwsServiceError`."""
+        """Read a page of records; raises :class:`RequestError` for a stale token, or :class:`AwsServiceError`."""

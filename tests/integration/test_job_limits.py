@@ -10,7 +10,7 @@ import pytest
 
 from compose_runner.analysis import stages
 from compose_runner.analysis.compute.checkpoints import CheckpointDirectory
-from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.job import run_job
 from compose_runner.errors import LimitExceededError
 from compose_runner.local.aws.emulator import EmbeddedAws
@@ -63,7 +63,7 @@ def test_iterations_are_checked_before_a_studyset_is_downloaded(
             monkeypatch.setenv(name, value)
         put(compose, "excess", 101)
         with pytest.raises(LimitExceededError, match="asks for 101 iterations"):
-            run_job("excess", result_dir=tmp_path, monte_carlo=MonteCarlo(limits=JobLimits(iterations=100)))
+            run_job("excess", result_dir=tmp_path, monte_carlo=MonteCarloOptions(limits=JobLimits(iterations=100)))
         assert len(compose.requests) == 1
 
 
@@ -74,8 +74,10 @@ def test_a_prediction_beyond_the_limit_ends_the_job_before_it_computes_or_is_spr
         raise AssertionError("it computes")
 
     monkeypatch.setattr(stages, "compute", computed)
-    place = CheckpointDirectory(tmp_path / "kept")
-    monte_carlo = MonteCarlo(place=place, most_shards=16, threshold_seconds=0.0, limits=JobLimits(core_hours=1e-6))
+    backend = CheckpointDirectory(tmp_path / "kept")
+    monte_carlo = MonteCarloOptions(
+        backend=backend, most_shards=16, threshold_seconds=0.0, limits=JobLimits(core_hours=1e-6)
+    )
 
     with pytest.raises(LimitExceededError, match="predicted to take"):
         run_job("long", bundle=bundle(tmp_path, 100), result_dir=tmp_path / "results", monte_carlo=monte_carlo)
@@ -86,7 +88,7 @@ def test_on_ones_own_machine_nothing_is_limited(tmp_path: Path) -> None:
     outcome = run_job("own", bundle=bundle(tmp_path, 20), result_dir=tmp_path / "results", report=False)
 
     assert outcome.metadata["prediction"]["runs"][0]["iterations"] == 20
-    assert MonteCarlo().limits == JobLimits()
+    assert MonteCarloOptions().limits == JobLimits()
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from compose_runner.analysis.compute import prediction
 from compose_runner.analysis.compute.checkpoints import CHECKPOINTS, INPUTS, CheckpointDirectory
 from compose_runner.analysis.compute.engine import foci_permutations
 from compose_runner.analysis.compute.engine.draws import FociDraws
-from compose_runner.analysis.compute.monte_carlo import MonteCarlo
+from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.shard import run_shard
 from compose_runner.analysis.write.result_directory import STATE
-from compose_runner.errors import MOST_SHARDS, SpreadWanted
+from compose_runner.errors import MOST_SHARDS, ShardingRequested
 from compose_runner.progress import Progress, ProgressRecord, Stage
 from tests.support import synthetic
 
@@ -47,8 +47,8 @@ def _bundle(folder: Path, specification: dict[str, Any], seed: int = 0) -> Path:
     return path
 
 
-def _checksums(place: Path) -> dict[str, str]:
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(place.glob("*.nii.gz"))}
+def _checksums(result_dir: Path) -> dict[str, str]:
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(result_dir.glob("*.nii.gz"))}
     assert found
     return found
 
@@ -83,12 +83,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     bundle, expected = whole
-    place = CheckpointDirectory(tmp_path / "kept")
-    wishes = {"place": place, "most_shards": 4, "threshold_seconds": 0.0}
-    spreads = 0
+    backend = CheckpointDirectory(tmp_path / "kept")
+    options = {"backend": backend, "most_shards": 4, "threshold_seconds": 0.0}
+    rounds = 0
     shards = 1
     while True:
-        monte_carlo = MonteCarlo(**wishes, continues=spreads > 0, n_shards=shards)
+        monte_carlo = MonteCarloOptions(**options, continues=rounds > 0, n_shards=shards)
         told: list[ProgressRecord] = []
         results = tmp_path / "results"
         try:
@@ -102,8 +102,8 @@ def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dic
                 progress=Progress(told.append),
             )
             break
-        except SpreadWanted as wanted:
-            spreads, shards = spreads + 1, wanted.n_shards
+        except ShardingRequested as requested:
+            rounds, shards = rounds + 1, requested.n_shards
             assert (told[-1].shards, told[-1].completed) == (4, 0)
             assert not list(results.glob("*.nii.gz"))
         # in any order; the inputs are those that the first task kept
@@ -112,11 +112,11 @@ def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dic
                 None,
                 result_dir=tmp_path / f"shard-{shard}",
                 n_cores=1 + shard % 2,
-                monte_carlo=MonteCarlo(place=place, continues=True, n_shards=shards, shard=shard),
+                monte_carlo=MonteCarloOptions(backend=backend, continues=True, n_shards=shards, shard=shard),
             )
             assert [path for path in (tmp_path / f"shard-{shard}").iterdir() if path.is_file()] == []
 
-    assert spreads == len(outcome.metadata["prediction"]["runs"])
+    assert rounds == len(outcome.metadata["prediction"]["runs"])
     assert outcome.metadata["prediction"]["shards"] == 4
     assert _checksums(results) == expected
 
@@ -125,7 +125,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_maps(
     whole: tuple[Path, dict[str, str]], tmp_path: Path, small_blocks: None
 ) -> None:
     bundle, expected = whole
-    monte_carlo = MonteCarlo(n_shards=3, checkpoint_seconds=0.0)
+    monte_carlo = MonteCarloOptions(n_shards=3, checkpoint_seconds=0.0)
     run = partial(run_job, "again", bundle=bundle, result_dir=tmp_path, n_cores=2, report=False)
     interruption = _Interruption(after=12)
 
@@ -148,13 +148,13 @@ def test_a_run_of_anything_else_does_not_go_on_from_it(
     tmp_path: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     specification = synthetic.specification("MKDADensity", **FWE)
-    place = CheckpointDirectory(tmp_path / "kept")
-    monte_carlo = MonteCarlo(place=place, checkpoint_seconds=0.0)
+    backend = CheckpointDirectory(tmp_path / "kept")
+    monte_carlo = MonteCarloOptions(backend=backend, checkpoint_seconds=0.0)
     results = tmp_path / "results"
     bundle = _bundle(tmp_path, specification)
     with pytest.raises(KeyboardInterrupt):
         run_job("one", bundle=bundle, result_dir=results, monte_carlo=monte_carlo, progress=Progress(_Interruption(12)))
-    assert list(place.path.rglob("*.npz"))
+    assert list(backend.path.rglob("*.npz"))
 
     if change == "inputs":
         bundle = _bundle(tmp_path, specification, seed=1)
@@ -173,8 +173,8 @@ def test_a_run_of_anything_else_does_not_go_on_from_it(
 
 def test_a_shard_that_is_interrupted_goes_on_with_what_it_had(tmp_path: Path, small_blocks: None) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", **FWE))
-    place = CheckpointDirectory(tmp_path / "kept")
-    share = MonteCarlo(place=place, n_shards=2, shard=1, checkpoint_seconds=0.0)
+    backend = CheckpointDirectory(tmp_path / "kept")
+    share = MonteCarloOptions(backend=backend, n_shards=2, shard=1, checkpoint_seconds=0.0)
     compute = partial(run_shard, "shard", bundle=bundle, result_dir=tmp_path / "work", monte_carlo=share)
     with pytest.raises(KeyboardInterrupt):
         compute(progress=Progress(_Interruption(after=6)))
@@ -188,28 +188,28 @@ def test_a_shard_that_is_interrupted_goes_on_with_what_it_had(tmp_path: Path, sm
 
 def test_a_shard_of_a_run_that_is_complete_has_nothing_to_do(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", **FWE))
-    place = CheckpointDirectory(tmp_path / "kept")
+    backend = CheckpointDirectory(tmp_path / "kept")
     for shard in (0, 1, 1):
         run_shard(
             "shard",
             bundle=bundle,
             result_dir=tmp_path / "work",
-            monte_carlo=MonteCarlo(place=place, n_shards=2, shard=shard),
+            monte_carlo=MonteCarloOptions(backend=backend, n_shards=2, shard=shard),
         )
     assert [path.name for path in (tmp_path / "work").iterdir()] == [STATE]
 
 
 def test_later_tasks_compute_from_the_inputs_that_the_first_one_kept(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", **FWE))
-    place = CheckpointDirectory(tmp_path / "kept")
-    with pytest.raises(SpreadWanted):
+    backend = CheckpointDirectory(tmp_path / "kept")
+    with pytest.raises(ShardingRequested):
         run_job(
             "first",
             bundle=bundle,
             result_dir=tmp_path / "results",
-            monte_carlo=MonteCarlo(place=place, most_shards=2, threshold_seconds=0.0),
+            monte_carlo=MonteCarloOptions(backend=backend, most_shards=2, threshold_seconds=0.0),
         )
-    assert (place.path / INPUTS).exists()
+    assert (backend.path / INPUTS).exists()
     # what Compose has by now is something else
     changed = _bundle(tmp_path, synthetic.specification("MKDADensity"), seed=1)
     outcome = run_job(
@@ -217,7 +217,7 @@ def test_later_tasks_compute_from_the_inputs_that_the_first_one_kept(tmp_path: P
         bundle=changed,
         result_dir=tmp_path / "results",
         report=False,
-        monte_carlo=MonteCarlo(place=place, continues=True),
+        monte_carlo=MonteCarloOptions(backend=backend, continues=True),
     )
     assert outcome.metadata["specification"]["corrector"]["type"] == "FWECorrector"
 
@@ -231,7 +231,7 @@ def test_a_run_below_the_threshold_is_not_spread_and_its_time_is_told_before_it_
         result_dir=tmp_path / "results",
         n_cores=1,
         report=False,
-        monte_carlo=MonteCarlo(most_shards=16, threshold_seconds=900.0),
+        monte_carlo=MonteCarloOptions(most_shards=16, threshold_seconds=900.0),
         progress=Progress(told.append),
     )
     predicted = outcome.metadata["prediction"]
@@ -244,7 +244,7 @@ def test_a_run_below_the_threshold_is_not_spread_and_its_time_is_told_before_it_
 
 def test_what_our_kernels_do_not_compute_is_never_spread(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("ALE", **FWE))
-    monte_carlo = MonteCarlo(most_shards=16, threshold_seconds=0.0)
+    monte_carlo = MonteCarloOptions(most_shards=16, threshold_seconds=0.0)
     run_job(
         "own",
         n_cores=1,
@@ -258,10 +258,10 @@ def test_what_our_kernels_do_not_compute_is_never_spread(tmp_path: Path) -> None
 
 
 def test_the_exit_code_tells_how_many_tasks_are_wanted_and_is_no_other_code() -> None:
-    codes = {SpreadWanted(n_shards, 1.0).exit_code for n_shards in range(2, MOST_SHARDS + 1)}
+    codes = {ShardingRequested(n_shards, 1.0).exit_code for n_shards in range(2, MOST_SHARDS + 1)}
     assert codes == set(range(102, 125))
     with pytest.raises(ValueError, match="2 to 24"):
-        SpreadWanted(MOST_SHARDS + 1, 1.0)
+        ShardingRequested(MOST_SHARDS + 1, 1.0)
 
 
 def test_predictions_of_the_synthetic_jobs_are_not_zero() -> None:

@@ -180,10 +180,13 @@ def test_a_download_that_is_forbidden_is_not_tried_again(refused: Any) -> None:
 
 def test_an_error_of_the_tasks_own_disk_or_code_is_left_to_the_task() -> None:
     for error in (OSError(28, "No space left on device"), FileNotFoundError("z.nii.gz"), KeyError("name")):
-        with pytest.raises(type(error)), aws_errors.explaining_aws("The job's objects", "s3://bucket"):
+        with pytest.raises(type(error)), aws_errors.translating_aws_errors("The job's objects", "s3://bucket"):
             raise error
 
 
 def test_an_error_of_the_runner_stays_what_it_is() -> None:
-    with pytest.raises(AnalysisError, match="as it is"), aws_errors.explaining_aws("The job's objects", "s3://bucket"):
+    with (
+        pytest.raises(AnalysisError, match="as it is"),
+        aws_errors.translating_aws_errors("The job's objects", "s3://bucket"),
+    ):
         raise AnalysisError("as it is")

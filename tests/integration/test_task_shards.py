@@ -26,7 +26,7 @@ import json, os, sys
 from types import SimpleNamespace
 import task.main
 from compose_runner.analysis.write.result_directory import ResultDirectory
-from compose_runner.errors import AnalysisError, ServiceUnavailableError, SpreadWanted
+from compose_runner.errors import AnalysisError, ServiceUnavailableError, ShardingRequested
 from compose_runner.progress import Stage
 
 BEHAVIOUR = os.environ["BEHAVIOUR"]
@@ -36,10 +36,10 @@ def run_job(meta_analysis_id, *, result_dir, progress, after_artifacts, monte_ca
                       "threshold": monte_carlo.threshold_seconds, "cores": monte_carlo.task_cores}))
     progress.start(Stage.CORRECT, 100)
     if monte_carlo.n_shards == 1 and monte_carlo.most_shards > 1:
-        monte_carlo.place.write("inputs.json.gz", b"inputs")
-        progress.spread(3, 100, 60.0)
-        raise SpreadWanted(3, 1234.5)
-    parts = [monte_carlo.place.read(f"mark/null-{shard}.npz") for shard in range(monte_carlo.n_shards)]
+        monte_carlo.backend.write("inputs.json.gz", b"inputs")
+        progress.hand_over(3, 100, 60.0)
+        raise ShardingRequested(3, 1234.5)
+    parts = [monte_carlo.backend.read(f"mark/null-{shard}.npz") for shard in range(monte_carlo.n_shards)]
     directory = ResultDirectory(result_dir)
     directory.write("z.nii.gz", b"+".join(part or b"" for part in parts))
     directory.write_metadata({"result_url": None, "seconds": {}, "artifacts": directory.artifacts()})
@@ -53,7 +53,7 @@ def run_shard(meta_analysis_id, *, result_dir, progress, monte_carlo, **_):
         raise AnalysisError("The studyset is gone.")
     if BEHAVIOUR == "busy":
         raise ServiceUnavailableError("a checkpoint", "s3://bucket", "503")
-    monte_carlo.place.write(f"mark/null-{monte_carlo.shard}.npz", str(monte_carlo.shard).encode())
+    monte_carlo.backend.write(f"mark/null-{monte_carlo.shard}.npz", str(monte_carlo.shard).encode())
     progress.advance(34, 34)
 
 task.main.run_job, task.main.run_shard = run_job, run_shard
@@ -146,8 +146,8 @@ def test_a_shard_that_cannot_pass_leaves_the_reason(around: Shared) -> None:
 def test_a_task_knows_how_far_and_from_when_on_a_job_may_be_spread(around: Shared) -> None:
     def told(**changes: str) -> dict[str, Any]:
         records: list[Any] = [record["message"] for record in around.run(NO_UPLOAD="true", **changes).records]
-        wishes: dict[str, Any] = next(record for record in records if "most_shards" in record)
-        return wishes
+        options: dict[str, Any] = next(record for record in records if "most_shards" in record)
+        return options
 
     assert told() == {"continues": False, "most_shards": 16, "threshold": 900.0, "cores": 16}
     assert told(ATTEMPT="2")["continues"] is True
@@ -209,6 +209,6 @@ def test_variables_that_make_no_sense_are_named(variables: dict[str, str]) -> No
         settings("job", **variables)
 
 
-def test_a_task_that_nobody_told_anything_never_spreads() -> None:
+def test_a_task_that_nobody_told_anything_never_asks_for_shards() -> None:
     alone = settings("job")
     assert (alone.shards, alone.shard, alone.max_shards, alone.shard_cores) == (1, None, 1, None)

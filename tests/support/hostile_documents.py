@@ -171,7 +171,7 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     from compose_runner.analysis.fetch.bundle import load_bundle
     from compose_runner.analysis.fetch.reach import Reach
     from compose_runner.analysis.options import JobOptions
-    from compose_runner.analysis.preparation import explaining
+    from compose_runner.analysis.preparation import translating_errors
     from compose_runner.analysis.write.result_directory import ResultDirectory
     from compose_runner.compose.environments import environment_named
     from compose_runner.progress import Progress
@@ -188,7 +188,7 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     studies = stages.select_studies(inputs, specification, environment_named("local"), directory, Progress())
     build(specification, n_cores=1, seed=1)
     if fit:
-        with explaining(specification):
+        with translating_errors(specification):
             stages.compute(studies, specification, JobOptions(1), directory, Progress(), {})
     directory.write_metadata({"specification": inputs.specification, "name": inputs.name})
 

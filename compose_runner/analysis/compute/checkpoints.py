@@ -35,7 +35,7 @@ CHECKPOINTS = f"{STATE}/checkpoints"
 INPUTS = "inputs.json.gz"
 
 
-class CheckpointPlace(Protocol):
+class CheckpointBackend(Protocol):
     """Where one job's checkpoints are: a folder, a prefix in S3. Names may hold slashes."""
 
     def read(self, name: str) -> bytes | None:
@@ -88,7 +88,7 @@ class CheckpointStore:
 
     Parameters
     ----------
-    place : CheckpointPlace
+    backend : CheckpointBackend
         Where they are kept.
     fingerprint : str
         What a run must have in common with the one that saved them.
@@ -100,13 +100,13 @@ class CheckpointStore:
 
     def __init__(
         self,
-        place: CheckpointPlace,
+        backend: CheckpointBackend,
         fingerprint: str,
         before_first_save: Callable[[], None] | None = None,
         *,
         required: bool = False,
     ) -> None:
-        self._place = place
+        self._backend = backend
         self._fingerprint = fingerprint
         self._before_first_save = before_first_save
         self._required = required
@@ -115,7 +115,7 @@ class CheckpointStore:
         """Return the arrays saved under a name, or None; one that cannot be read counts as not there."""
         import numpy as np
 
-        content = self._place.read(self._name(name))
+        content = self._backend.read(self._name(name))
         if content is None:
             return None
         try:
@@ -139,7 +139,7 @@ class CheckpointStore:
             if self._before_first_save is not None:
                 self._before_first_save()
                 self._before_first_save = None
-            self._place.write(self._name(name), content.getvalue())
+            self._backend.write(self._name(name), content.getvalue())
         except (OSError, TemporaryError) as error:
             if self._required:
                 raise
@@ -171,16 +171,16 @@ def fingerprint(inputs: Bundle, seed: int, engine: str) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def keep_inputs(inputs: Bundle, place: CheckpointPlace) -> None:
+def keep_inputs(inputs: Bundle, backend: CheckpointBackend) -> None:
     """Keep a job's inputs, so that its later tasks compute from the same documents."""
     with tempfile.TemporaryDirectory(prefix="compose-runner-inputs-") as folder:
         file = save_bundle(inputs, Path(folder) / INPUTS)
-        place.write(INPUTS, file.read_bytes())
+        backend.write(INPUTS, file.read_bytes())
 
 
-def kept_inputs(place: CheckpointPlace) -> Bundle | None:
+def kept_inputs(backend: CheckpointBackend) -> Bundle | None:
     """Return the inputs that :func:`keep_inputs` kept; None when there are none."""
-    content = place.read(INPUTS)
+    content = backend.read(INPUTS)
     if content is None:
         return None
     with tempfile.TemporaryDirectory(prefix="compose-runner-inputs-") as folder:

@@ -1,4 +1,4 @@
-"""How the permutations of one job are computed: gone on with, cut into shards, or spread over several tasks.
+"""How the permutations of one job are computed: gone on with, cut into shards, or shared by several tasks.
 
 None of it changes a number: a permutation's result depends on the seed and its own number alone.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.compute.checkpoints import (
     CHECKPOINTS,
+    CheckpointBackend,
     CheckpointDirectory,
-    CheckpointPlace,
     CheckpointStore,
     fingerprint,
     keep_inputs,
@@ -21,7 +21,7 @@ from compose_runner.analysis.compute.checkpoints import (
 )
 from compose_runner.analysis.compute.engine.sessions import CHECKPOINT_SECONDS
 from compose_runner.analysis.compute.prediction import shards_for
-from compose_runner.errors import SpreadWanted
+from compose_runner.errors import ShardingRequested
 from compose_runner.specification.limits import NO_LIMITS, JobLimits
 
 if TYPE_CHECKING:
@@ -36,23 +36,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class MonteCarlo:
+class MonteCarloOptions:
     """Where permutations are kept, and which of them are computed here.
 
     Parameters
     ----------
-    place : CheckpointPlace or None
+    backend : CheckpointBackend or None
         Where this job's checkpoints and inputs are kept; None for a hidden folder in the result directory.
     continues : bool
-        Whether an earlier task of the job may have left its inputs at ``place``.
+        Whether an earlier task of the job may have left its inputs at ``backend``.
     n_shards : int
         Into how many ranges the permutations are cut.
     shard : int or None
         The range that is computed here, and nothing else; None for whatever is missing of all of them.
     most_shards : int
-        Over how many tasks a run may be spread; 1 for never.
+        Over how many tasks a run may be sharded; 1 for never.
     threshold_seconds : float
-        Predicted time from which a run is spread.
+        Predicted time from which a run is sharded.
     task_cores : int or None
         Cores of a task that computes a shard, for the prediction; this machine's by default.
     checkpoint_seconds : float
@@ -61,7 +61,7 @@ class MonteCarlo:
         What a job may ask for; nothing is limited by default.
     """
 
-    place: CheckpointPlace | None = None
+    backend: CheckpointBackend | None = None
     continues: bool = False
     n_shards: int = 1
     shard: int | None = None
@@ -73,9 +73,9 @@ class MonteCarlo:
 
     def inputs(self) -> Bundle | None:
         """Inputs that an earlier task of the job kept; None when they have to be fetched."""
-        return kept_inputs(self.place) if self.continues and self.place is not None else None
+        return kept_inputs(self.backend) if self.continues and self.backend is not None else None
 
-    def begin(
+    def prepare(
         self,
         inputs: Bundle,
         result_dir: Path,
@@ -93,7 +93,7 @@ class MonteCarlo:
         inputs : Bundle
             What the job computes from.
         result_dir : Path
-            Where checkpoints are when there is no other place.
+            Where checkpoints are when there is no other backend.
         progress : Progress
             Told about permutations; knows the stage that asks for them.
         prediction : Prediction
@@ -113,27 +113,27 @@ class MonteCarlo:
         cores = self.task_cores or n_cores
         self.limits.check_prediction(prediction.iterations, prediction.seconds(cores), cores)
         mark = fingerprint(inputs, seed, engine)
-        if self.place is None:
+        if self.backend is None:
             directory = CheckpointDirectory(result_dir / CHECKPOINTS)
             directory.keep_only(mark)
             store = CheckpointStore(directory, mark)
             return MonteCarloRun(self, inputs, directory, store, progress, prediction, self.task_cores or n_cores)
 
-        place = self.place
+        backend = self.backend
         if self.shard is not None:
-            store = CheckpointStore(place, mark, required=True)
+            store = CheckpointStore(backend, mark, required=True)
         else:
-            store = CheckpointStore(place, mark, before_first_save=lambda: keep_inputs(inputs, place))
-        return MonteCarloRun(self, inputs, place, store, progress, prediction, self.task_cores or n_cores)
+            store = CheckpointStore(backend, mark, before_first_save=lambda: keep_inputs(inputs, backend))
+        return MonteCarloRun(self, inputs, backend, store, progress, prediction, self.task_cores or n_cores)
 
 
 @dataclass(frozen=True, slots=True)
 class MonteCarloRun:
-    """The permutations of one job, ready to run; made by :meth:`MonteCarlo.begin`."""
+    """The permutations of one job, ready to run; made by :meth:`MonteCarloOptions.prepare`."""
 
-    wishes: MonteCarlo
+    options: MonteCarloOptions
     inputs: Bundle
-    place: CheckpointPlace
+    backend: CheckpointBackend
     store: CheckpointStore
     progress: Progress
     prediction: Prediction
@@ -141,39 +141,39 @@ class MonteCarloRun:
 
     def session(self) -> dict[str, Any]:
         """Arguments of :func:`compose_runner.analysis.compute.engine.session`."""
-        before_run: Callable[[int], None] | None = self._spread_if_long if self.wishes.most_shards > 1 else None
+        before_run: Callable[[int], None] | None = self._shard_if_long if self.options.most_shards > 1 else None
         return {
             "progress": self.progress.advance,
             "store": self.store,
-            "n_shards": self.wishes.n_shards,
-            "shard": self.wishes.shard,
-            "checkpoint_seconds": self.wishes.checkpoint_seconds,
+            "n_shards": self.options.n_shards,
+            "shard": self.options.shard,
+            "checkpoint_seconds": self.options.checkpoint_seconds,
             "before_run": before_run,
         }
 
     def finish(self) -> None:
         """Remove the checkpoints: everything that was computed with them is written."""
-        # the task that has other places removes them when its artifacts are safe
-        if self.wishes.place is None:
-            self.place.clear()
+        # the task that has another backend removes them when its artifacts are safe
+        if self.options.backend is None:
+            self.backend.clear()
 
-    def _spread_if_long(self, permutations: int) -> None:
-        """Ask for several tasks when one would take too long; raises :class:`SpreadWanted`."""
+    def _shard_if_long(self, permutations: int) -> None:
+        """Ask for several tasks when one would take too long; raises :class:`ShardingRequested`."""
         run = self.prediction.of_stage(self.progress.stage)
         if run is None:
             return
         seconds = run.seconds(self.task_cores, permutations)
-        most = min(self.wishes.most_shards, permutations)
-        n_shards = shards_for(seconds, self.wishes.threshold_seconds, most)
+        most = min(self.options.most_shards, permutations)
+        n_shards = shards_for(seconds, self.options.threshold_seconds, most)
         if n_shards < 2:
             return
-        keep_inputs(self.inputs, self.place)
+        keep_inputs(self.inputs, self.backend)
         # what the status shows until the first shard tells something
-        self.progress.spread(n_shards, permutations, run.seconds(self.task_cores, permutations) / n_shards)
+        self.progress.hand_over(n_shards, permutations, run.seconds(self.task_cores, permutations) / n_shards)
         log.info(
-            "%d permutations would take about %.0f s on one task: they are spread over %d.",
+            "%d permutations would take about %.0f s on one task: they are shared by %d.",
             permutations,
             seconds,
             n_shards,
         )
-        raise SpreadWanted(n_shards, seconds)
+        raise ShardingRequested(n_shards, seconds)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from compose_runner.analysis.fetch.reach import Reach
-from compose_runner.analysis.preparation import _inputs, explaining
+from compose_runner.analysis.preparation import _inputs, translating_errors
 from compose_runner.commands.run import run
 from compose_runner.compose.addresses import ALLOWED_HOSTS_VARIABLE, AllowedHosts
 from compose_runner.compose.environments import environment_named
@@ -75,7 +75,7 @@ def test_memory_that_is_short_is_explained_by_what_asks_for_it(
     if corrector_args is not None:
         options = {"corrector": "FWECorrector", "corrector_args": {"method": "montecarlo", **corrector_args}}
     specification = parse_specification(synthetic.specification(estimator, args, **options))
-    with pytest.raises(AnalysisError) as raised, explaining(specification):
+    with pytest.raises(AnalysisError) as raised, translating_errors(specification):
         raise MemoryError
     assert said in str(raised.value)
     assert "cores" not in str(raised.value)
