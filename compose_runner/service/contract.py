@@ -181,15 +181,15 @@ class StatusReply(Reply):
     job_id: str
     artifact_prefix: str
     status: Literal["RUNNING", "SUCCEEDED", "FAILED"]
-    execution_status: Annotated[str, Field(description="The engine's own word, such as TIMED_OUT or ABORTED.")]
+    execution_status: Annotated[str, Field(description="Step Functions' own status, such as TIMED_OUT or ABORTED.")]
     start_time: datetime
     stop_time: Annotated[datetime | None, Field(description="Present once the job has ended.")] = None
     output: Annotated[dict[str, Any], Field(description="The execution's output; empty unless the job succeeded.")]
     progress: Annotated[ProgressRecord | None, Field(description="Present while the task runs.")] = None
     result: Annotated[dict[str, Any] | None, Field(description="metadata.json, once it is written.")] = None
     error: Annotated[str | None, Field(description="Why the job failed, for a researcher.")] = None
-    error_name: Annotated[str | None, Field(description="The engine's name of the error.")] = None
-    cause: Annotated[str | None, Field(description="The engine's own account of the failure.")] = None
+    error_name: Annotated[str | None, Field(description="Step Functions' name of the error.")] = None
+    cause: Annotated[str | None, Field(description="Step Functions' account of the failure.")] = None
 
 
 class LogEvent(Reply):

@@ -35,7 +35,7 @@ _BAD_TOKEN = "next_token: it is not one that an earlier reply to this request ga
 
 
 @dataclass(frozen=True, slots=True)
-class JobLogs:
+class LogsService:
     """Collects records.
 
     Parameters

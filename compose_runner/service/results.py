@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class JobResults:
+class ResultsService:
     """Lists artifacts.
 
     Parameters

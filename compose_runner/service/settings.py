@@ -30,7 +30,7 @@ MAX_RUNNING_JOBS = "MAX_RUNNING_JOBS"
 ONE_HOUR_MS = 3_600_000
 
 
-class SettingsError(RuntimeError):
+class FunctionSettingsError(RuntimeError):
     """The function was deployed without a variable that it needs, or with one that makes no sense."""
 
 
@@ -43,14 +43,14 @@ def _limit(variables: Mapping[str, str], name: str) -> int | None:
     except (ValueError, OverflowError):
         number = -1
     if number < 0:
-        raise SettingsError(f"{name} must be a number, 0 for no limit, not {text!r}.")
+        raise FunctionSettingsError(f"{name} must be a number, 0 for no limit, not {text!r}.")
     return number or None
 
 
 def _required(variables: Mapping[str, str], name: str) -> str:
     value = variables.get(name, "").strip()
     if not value:
-        raise SettingsError(f"The environment variable {name} must be set.")
+        raise FunctionSettingsError(f"The environment variable {name} must be set.")
     return value
 
 
@@ -84,7 +84,7 @@ class SubmitSettings:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`SettingsError`."""
+        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
         return cls(
             state_machine_arn=_required(variables, STATE_MACHINE_ARN),
             results_bucket=_required(variables, RESULTS_BUCKET),
@@ -120,7 +120,7 @@ class StatusSettings:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`SettingsError`."""
+        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
         return cls(
             state_machine_arn=_required(variables, STATE_MACHINE_ARN),
             results_bucket=_required(variables, RESULTS_BUCKET),
@@ -147,10 +147,10 @@ class LogsSettings:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`SettingsError`."""
+        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
         lookback = variables.get(DEFAULT_LOOKBACK_MS, "").strip() or str(ONE_HOUR_MS)
         if not (lookback.isascii() and lookback.isdigit()):
-            raise SettingsError(f"{DEFAULT_LOOKBACK_MS} must be a number of milliseconds, not {lookback!r}.")
+            raise FunctionSettingsError(f"{DEFAULT_LOOKBACK_MS} must be a number of milliseconds, not {lookback!r}.")
         return cls(log_group=_required(variables, RUNNER_LOG_GROUP), lookback_ms=int(lookback))
 
 
@@ -169,7 +169,7 @@ class ResultsSettings:
 
     @classmethod
     def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`SettingsError`."""
+        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
         return cls(
             results_bucket=_required(variables, RESULTS_BUCKET),
             results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),

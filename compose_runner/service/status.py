@@ -25,7 +25,7 @@ _STOP_REASON = "A client stopped it."
 
 
 @dataclass(frozen=True, slots=True)
-class JobStatus:
+class StatusService:
     """Tells how jobs are.
 
     Parameters

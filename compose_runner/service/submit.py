@@ -60,7 +60,7 @@ _OTHER_REQUEST = "The Idempotency-Key was already used for a different request."
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class SubmitService:
     """Accepts jobs.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from compose_runner.service import cold_start, lambda_http
 from compose_runner.service.aws import clients
 from compose_runner.service.aws.records import CloudWatchRecords
-from compose_runner.service.logs import JobLogs
+from compose_runner.service.logs import LogsService
 from compose_runner.service.operations import LOGS
 from compose_runner.service.settings import LogsSettings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def handler(request: LogsRequest, call: Call) -> LogsReply:
     """Collect the job's records."""
     settings = LogsSettings.read()
-    return JobLogs(CloudWatchRecords(settings.log_group), settings.lookback_ms).logs(request)
+    return LogsService(CloudWatchRecords(settings.log_group), settings.lookback_ms).logs(request)
 
 
 clients.prepare("logs")

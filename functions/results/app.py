@@ -8,7 +8,7 @@ from compose_runner.service import cold_start, lambda_http
 from compose_runner.service.aws import clients
 from compose_runner.service.aws.artifacts import S3Artifacts
 from compose_runner.service.operations import RESULTS
-from compose_runner.service.results import JobResults
+from compose_runner.service.results import ResultsService
 from compose_runner.service.settings import ResultsSettings, artifacts_endpoint
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def handler(request: ResultsRequest, call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()
     artifacts = S3Artifacts(settings.results_bucket, artifacts_endpoint())
-    return JobResults(artifacts, settings.results_bucket, settings.results_prefix).results(request)
+    return ResultsService(artifacts, settings.results_bucket, settings.results_prefix).results(request)
 
 
 clients.prepare("s3")

@@ -11,7 +11,7 @@ from compose_runner.service.aws.executions import StepFunctionsExecutions
 from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.operations import STATUS
 from compose_runner.service.settings import StatusSettings
-from compose_runner.service.status import JobStatus
+from compose_runner.service.status import StatusService
 
 if TYPE_CHECKING:
     from compose_runner.service.contract import StatusReply, StatusRequest
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def handler(request: StatusRequest, call: Call) -> StatusReply:
     """Describe the job, after stopping it if that is what the client asks for."""
     settings = StatusSettings.read()
-    jobs = JobStatus(
+    service = StatusService(
         executions=StepFunctionsExecutions(settings.state_machine_arn),
         artifacts=S3Artifacts(settings.results_bucket),
         keys=SsmUploadKeys(settings.key_parameters_path),
         results_prefix=settings.results_prefix,
         allow_cancel=settings.allow_cancel,
     )
-    return jobs.cancel(request.job_id) if call.method == "DELETE" else jobs.status(request.job_id)
+    return service.cancel(request.job_id) if call.method == "DELETE" else service.status(request.job_id)
 
 
 clients.prepare("stepfunctions", "s3")

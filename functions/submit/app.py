@@ -12,7 +12,7 @@ from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.aws.records import CloudWatchRecords
 from compose_runner.service.operations import SUBMIT
 from compose_runner.service.settings import SubmitSettings
-from compose_runner.service.submit import Submission
+from compose_runner.service.submit import SubmitService
 from compose_runner.specification.limits import JobLimits
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def handler(request: SubmitRequest, call: Call) -> SubmitReply:
     """Start the job, or find the one that the same request started before."""
     settings = SubmitSettings.read()
-    submission = Submission(
+    service = SubmitService(
         executions=StepFunctionsExecutions(settings.state_machine_arn),
         keys=SsmUploadKeys(settings.key_parameters_path),
         specifications=ComposeSpecifications(),
@@ -34,7 +34,7 @@ def handler(request: SubmitRequest, call: Call) -> SubmitReply:
         limits=JobLimits(settings.max_iterations),
         max_running_jobs=settings.max_running_jobs,
     )
-    return submission.submit(request, lambda_http.read_idempotency_key(call))
+    return service.submit(request, lambda_http.read_idempotency_key(call))
 
 
 clients.prepare("stepfunctions")

@@ -67,7 +67,7 @@ CODES = {
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[embedded.EmbeddedAws]:
+def aws() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as server:
         embedded.prepare(server)
         yield server
@@ -79,7 +79,7 @@ def handler_of(function: str) -> Callable[[Any, Any], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_any_http_event_gets_an_answer_in_the_contract(function: str, aws: embedded.EmbeddedAws) -> None:
+def test_any_http_event_gets_an_answer_in_the_contract(function: str, aws: embedded.SampleAws) -> None:
     handler = handler_of(function)
 
     @EXAMPLES
@@ -100,7 +100,7 @@ def test_any_http_event_gets_an_answer_in_the_contract(function: str, aws: embed
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_any_direct_invocation_gets_a_body_or_a_typed_error(function: str, aws: embedded.EmbeddedAws) -> None:
+def test_any_direct_invocation_gets_a_body_or_a_typed_error(function: str, aws: embedded.SampleAws) -> None:
     handler = handler_of(function)
 
     @EXAMPLES

@@ -245,13 +245,13 @@ def await_listener(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[embedded.EmbeddedAws]:
+def server() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as aws:
         yield aws
 
 
 @pytest.fixture(scope="module")
-def deployed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def emulated(built: Path, server: embedded.SampleAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     # a copy, as a deployment is: a build that follows takes its directory away from a running function
     return Path(shutil.copytree(built, tmp_path_factory.mktemp("deployed") / "build", symlinks=True))
 
@@ -340,14 +340,14 @@ def test_a_built_function_imports_everything_from_its_layers(
 
 
 @pytest.fixture
-def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+def aws(server: embedded.SampleAws) -> embedded.SampleAws:
     embedded.prepare(server)
     return server
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("-direct")])
 def test_a_built_function_answers_each_sample_event_as_the_contract_says(
-    emulated: Emulated, aws: embedded.EmbeddedAws, name: str
+    emulated: Emulated, aws: embedded.SampleAws, name: str
 ) -> None:
     answer = emulated.invoke(name)
 
@@ -360,7 +360,7 @@ def test_a_built_function_answers_each_sample_event_as_the_contract_says(
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-direct")])
 def test_a_built_function_answers_a_direct_invocation_with_the_bare_body(
-    emulated: Emulated, aws: embedded.EmbeddedAws, name: str
+    emulated: Emulated, aws: embedded.SampleAws, name: str
 ) -> None:
     answer = emulated.invoke(name)
 
@@ -369,7 +369,7 @@ def test_a_built_function_answers_a_direct_invocation_with_the_bare_body(
 
 
 def test_a_built_function_raises_on_a_direct_invocation_that_is_wrong(
-    emulated: Emulated, aws: embedded.EmbeddedAws
+    emulated: Emulated, aws: embedded.SampleAws
 ) -> None:
     answer = emulated.invoke("status-direct", {})
 

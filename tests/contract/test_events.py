@@ -28,13 +28,13 @@ def body_of(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[embedded.EmbeddedAws]:
+def server() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as aws:
         yield aws
 
 
 @pytest.fixture(autouse=True)
-def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+def aws(server: embedded.SampleAws) -> embedded.SampleAws:
     embedded.prepare(server)
     return server
 
@@ -66,7 +66,7 @@ def test_a_direct_invocation_sees_errors_raised(function: str, payload: Any) -> 
         importlib.import_module(f"functions.{function}.app").handler(payload, None)
 
 
-def test_an_accepted_job_gets_the_contracts_answer_and_input(aws: embedded.EmbeddedAws) -> None:
+def test_an_accepted_job_gets_the_contracts_answer_and_input(aws: embedded.SampleAws) -> None:
     body = body_of(answer_to("submit-accepted"))
 
     name = body["artifact_prefix"]
@@ -87,13 +87,13 @@ def test_an_accepted_job_gets_the_contracts_answer_and_input(aws: embedded.Embed
     }
 
 
-def test_a_monte_carlo_correction_gets_the_large_task(aws: embedded.EmbeddedAws) -> None:
+def test_a_monte_carlo_correction_gets_the_large_task(aws: embedded.SampleAws) -> None:
     answer = answer_to("submit-direct", {"meta_analysis_id": "large0000001"})
 
     assert aws.inputs()[answer["artifact_prefix"]]["task_size"] == "large"
 
 
-def test_an_impossible_specification_is_a_job_that_fails_at_once_and_says_why(aws: embedded.EmbeddedAws) -> None:
+def test_an_impossible_specification_is_a_job_that_fails_at_once_and_says_why(aws: embedded.SampleAws) -> None:
     body = body_of(answer_to("submit-impossible-specification"))
 
     name = body["artifact_prefix"]
@@ -106,7 +106,7 @@ def test_an_impossible_specification_is_a_job_that_fails_at_once_and_says_why(aw
 
 
 def test_a_log_that_takes_no_record_changes_nothing_of_a_refused_job(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws
 ) -> None:
     monkeypatch.setenv("RUNNER_LOG_GROUP", "/no/such/group")
 
@@ -117,7 +117,7 @@ def test_a_log_that_takes_no_record_changes_nothing_of_a_refused_job(
 
 
 def test_more_iterations_than_the_deployment_allows_are_a_job_that_fails_at_once(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws
 ) -> None:
     monkeypatch.setenv("MAX_ITERATIONS", "99")
 
@@ -128,7 +128,7 @@ def test_more_iterations_than_the_deployment_allows_are_a_job_that_fails_at_once
 
 
 def test_further_jobs_are_turned_away_while_as_many_run_as_may(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws
 ) -> None:
     before = set(aws.inputs())
     monkeypatch.setenv("MAX_RUNNING_JOBS", "1")  # sample-running is one
@@ -165,11 +165,11 @@ def test_a_refusal_names_the_field(name: str, field: str) -> None:
     assert field in body_of(answer_to(name))["error"]
 
 
-def test_a_taken_name_is_told_with_the_name(aws: embedded.EmbeddedAws) -> None:
+def test_a_taken_name_is_told_with_the_name(aws: embedded.SampleAws) -> None:
     assert body_of(answer_to("submit-duplicate"))["artifact_prefix"] == "sample-running"
 
 
-def test_keys_wait_in_the_parameter_store_and_nowhere_else(aws: embedded.EmbeddedAws) -> None:
+def test_keys_wait_in_the_parameter_store_and_nowhere_else(aws: embedded.SampleAws) -> None:
     answer_to("submit-accepted-with-keys")
 
     assert aws.parameters() == {
@@ -179,7 +179,7 @@ def test_keys_wait_in_the_parameter_store_and_nowhere_else(aws: embedded.Embedde
     assert "sample-upload-key" not in json.dumps(aws.inputs())
 
 
-def test_a_repeated_request_with_an_idempotency_key_gets_the_first_answer(aws: embedded.EmbeddedAws) -> None:
+def test_a_repeated_request_with_an_idempotency_key_gets_the_first_answer(aws: embedded.SampleAws) -> None:
     first, second = answer_to("submit-idempotent"), answer_to("submit-idempotent")
 
     assert second == first
@@ -241,7 +241,7 @@ def test_status_answers_the_address_that_submit_gave(name: str) -> None:
     assert body_of(answer_to(name))["job_id"] == f"{embedded.JOBS}sample-running"
 
 
-def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws) -> None:
+def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws) -> None:
     monkeypatch.setenv("ALLOW_CANCEL", "true")
     for job in ("sample-running", "another"):
         aws.client("ssm").put_parameter(Name=f"{embedded.KEYS}/{job}/nsc_key", Value="a-key", Type="SecureString")
@@ -253,7 +253,7 @@ def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatc
     assert set(aws.parameters()) == {f"{embedded.KEYS}/another/nsc_key"}
 
 
-def test_delete_leaves_a_job_alone_where_that_is_not_allowed(aws: embedded.EmbeddedAws) -> None:
+def test_delete_leaves_a_job_alone_where_that_is_not_allowed(aws: embedded.SampleAws) -> None:
     answer_to("status-cancel")
 
     assert aws.execution("sample-running").status == "RUNNING"

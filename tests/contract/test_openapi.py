@@ -35,7 +35,7 @@ schema = schemathesis.openapi.from_wsgi("/openapi.json", application)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def aws() -> Iterator[embedded.EmbeddedAws]:
+def aws() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as server:
         embedded.prepare(server)
         yield server

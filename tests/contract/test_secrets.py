@@ -40,20 +40,20 @@ BODIES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[embedded.EmbeddedAws]:
+def server() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as aws:
         yield aws
 
 
 @pytest.fixture
-def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+def aws(server: embedded.SampleAws) -> embedded.SampleAws:
     embedded.prepare(server)
     return server
 
 
 @pytest.fixture
 def seen(
-    aws: embedded.EmbeddedAws,
+    aws: embedded.SampleAws,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -107,7 +107,7 @@ def test_no_key_is_seen_after_a_direct_invocation(case: str, seen: list[str]) ->
 
 
 def test_keys_are_taken_back_when_the_execution_cannot_start(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws, seen: list[str]
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws, seen: list[str]
 ) -> None:
     monkeypatch.setenv("STATE_MACHINE_ARN", embedded.STATE_MACHINE.replace("compose-runner", "deleted"))
 
@@ -116,7 +116,7 @@ def test_keys_are_taken_back_when_the_execution_cannot_start(
 
 
 def test_a_parameter_store_that_repeats_the_value_in_its_error_is_not_quoted(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws, seen: list[str]
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws, seen: list[str]
 ) -> None:
     real = clients.client
 
@@ -131,12 +131,12 @@ def test_a_parameter_store_that_repeats_the_value_in_its_error_is_not_quoted(
     assert "job-with-keys" not in aws.inputs()
 
 
-def test_keys_of_a_job_that_cannot_run_are_not_kept(aws: embedded.EmbeddedAws, seen: list[str]) -> None:
+def test_keys_of_a_job_that_cannot_run_are_not_kept(aws: embedded.SampleAws, seen: list[str]) -> None:
     assert send(BODIES["impossible specification"], seen) == 202
     assert aws.parameters() == {}
 
 
-def test_a_taken_name_leaves_the_keys_of_the_job_that_has_it(aws: embedded.EmbeddedAws, seen: list[str]) -> None:
+def test_a_taken_name_leaves_the_keys_of_the_job_that_has_it(aws: embedded.SampleAws, seen: list[str]) -> None:
     assert send(JOB, seen) == 202
     assert send({**JOB, "nsc_key": f"{MARK}-other"}, seen) == 409
     assert aws.parameters() == {f"{embedded.KEYS}/job-with-keys/{name}": key for name, key in KEYS.items()}

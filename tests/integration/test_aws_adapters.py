@@ -33,18 +33,18 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[embedded.EmbeddedAws]:
+def server() -> Iterator[embedded.SampleAws]:
     with embedded.embedded_aws() as aws:
         yield aws
 
 
 @pytest.fixture
-def aws(server: embedded.EmbeddedAws) -> embedded.EmbeddedAws:
+def aws(server: embedded.SampleAws) -> embedded.SampleAws:
     embedded.prepare(server)
     return server
 
 
-def test_a_listing_follows_every_page(aws: embedded.EmbeddedAws) -> None:
+def test_a_listing_follows_every_page(aws: embedded.SampleAws) -> None:
     folder = JobPaths(embedded.PREFIX, "many").folder
     names = {f"{folder}/{number:04d}" for number in range(1_005)}
     aws.put_quickly(*names)
@@ -52,14 +52,14 @@ def test_a_listing_follows_every_page(aws: embedded.EmbeddedAws) -> None:
     assert {stored.key for stored in S3Artifacts(embedded.BUCKET).below(folder)} == names
 
 
-def test_anyone_can_fetch_a_presigned_address(aws: embedded.EmbeddedAws) -> None:
+def test_anyone_can_fetch_a_presigned_address(aws: embedded.SampleAws) -> None:
     address = S3Artifacts(embedded.BUCKET).address(JobPaths(embedded.PREFIX, "sample-succeeded").metadata, 60)
 
     with urllib.request.urlopen(address) as answer:
         assert json.load(answer) == embedded.METADATA
 
 
-def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: embedded.EmbeddedAws) -> None:
+def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: embedded.SampleAws) -> None:
     aws.put("broken.json", b"{")
 
     assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
@@ -72,7 +72,7 @@ def test_an_object_that_is_missing_differs_from_one_that_cannot_be_read(aws: emb
 
 
 def test_an_object_that_must_not_be_read_counts_as_missing(
-    aws: embedded.EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+    aws: embedded.SampleAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "GetObject")
 
@@ -84,7 +84,7 @@ def test_an_object_that_must_not_be_read_counts_as_missing(
     assert S3Artifacts(embedded.BUCKET).document("missing.json") is None
 
 
-def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.EmbeddedAws) -> None:
+def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.SampleAws) -> None:
     store = SsmUploadKeys(embedded.KEYS)
     store.keep("job", {"nsc_key": "first"})
 
@@ -97,9 +97,7 @@ def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.Embedd
     assert described["Value"] != "first"
 
 
-def test_forgetting_a_key_that_is_gone_is_no_error(
-    aws: embedded.EmbeddedAws, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forgetting_a_key_that_is_gone_is_no_error(aws: embedded.SampleAws, capsys: pytest.CaptureFixture[str]) -> None:
     store = SsmUploadKeys(embedded.KEYS)
     store.keep("job", {"nv_key": "left"})
 
@@ -122,12 +120,12 @@ def test_forgetting_a_key_that_is_gone_is_no_error(
         embedded.JOBS.replace(embedded.ACCOUNT, "210987654321") + "sample-running",
     ],
 )
-def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: embedded.EmbeddedAws) -> None:
+def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: embedded.SampleAws) -> None:
     with pytest.raises(RequestError, match="job_id"):
         StepFunctionsExecutions(embedded.STATE_MACHINE).name_of(job_id)
 
 
-def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.EmbeddedAws) -> None:
+def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.SampleAws) -> None:
     engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
 
     with pytest.raises(JobExistsError):
@@ -138,7 +136,7 @@ def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.EmbeddedA
 
 
 def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
-    aws: embedded.EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+    aws: embedded.SampleAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
     for number in range(6):
@@ -158,7 +156,7 @@ def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
         StepFunctionsExecutions(embedded.STATE_MACHINE.replace("compose-runner", "deleted")).running(1)
 
 
-def test_the_record_of_a_job_without_a_task_is_written_once(aws: embedded.EmbeddedAws) -> None:
+def test_the_record_of_a_job_without_a_task_is_written_once(aws: embedded.SampleAws) -> None:
     log = CloudWatchRecords(embedded.LOG_GROUP)
     text = embedded.record("refused", "workflow.failed")
 
@@ -169,13 +167,13 @@ def test_the_record_of_a_job_without_a_task_is_written_once(aws: embedded.Embedd
     assert [line for _, line in log.page("refused", Window(0, None)).records if line == text] == [text]
 
 
-def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embedded.EmbeddedAws) -> None:
+def test_a_log_group_that_does_not_exist_is_an_error_of_the_deployment(aws: embedded.SampleAws) -> None:
     with pytest.raises(AwsServiceError, match="ResourceNotFoundException"):
         CloudWatchRecords("/no/such/group").page("job", Window(0, None))
 
 
 def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws
 ) -> None:
     here = clients.client("logs")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -187,20 +185,7 @@ def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
     assert clients.client("logs") is elsewhere
 
 
-def test_clients_made_after_forgetting_have_the_credentials_of_now(
-    monkeypatch: pytest.MonkeyPatch, aws: embedded.EmbeddedAws
-) -> None:
-    before = S3Artifacts(embedded.BUCKET).address("key", 60)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "RENEWED")
-    clients.forget()
-
-    after = S3Artifacts(embedded.BUCKET).address("key", 60)
-
-    assert "Credential=RENEWED%2F" in after
-    assert "RENEWED" not in before
-
-
-def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.EmbeddedAws) -> None:
+def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.SampleAws) -> None:
     never = threading.Event()
     aws.compose.fail("GET", "meta-analyses/slow", Answer(hold=never))
 
@@ -209,7 +194,7 @@ def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: 
     never.set()
 
 
-def test_an_id_cannot_lead_to_another_document(aws: embedded.EmbeddedAws) -> None:
+def test_an_id_cannot_lead_to_another_document(aws: embedded.SampleAws) -> None:
     with pytest.raises(DocumentMissingError):
         ComposeSpecifications().meta_analysis("../meta-analyses/mHtoV82Dmnm9", "production")
 

@@ -35,7 +35,7 @@ FAILED_CAUSE = json.dumps(
 )
 
 
-class EmbeddedAws:
+class SampleAws:
     """What a test may look at: AWS clients of its own, and what the stand-in for Compose was asked."""
 
     def __init__(self, endpoint: str, compose: ComposeStandIn) -> None:
@@ -108,7 +108,7 @@ def record(artifact_prefix: str, message: str, **fields: Any) -> str:
     return json.dumps({"artifact_prefix": artifact_prefix, "message": message, **fields})
 
 
-def prepare(aws: EmbeddedAws) -> None:
+def prepare(aws: SampleAws) -> None:
     """Make the resources and the sample jobs to which the sample events refer."""
     urllib3.request("POST", f"{aws.endpoint}/moto-api/reset")
     aws.client("s3").create_bucket(Bucket=BUCKET)
@@ -153,7 +153,7 @@ def prepare(aws: EmbeddedAws) -> None:
 
 
 @contextmanager
-def embedded_aws() -> Iterator[EmbeddedAws]:
+def embedded_aws() -> Iterator[SampleAws]:
     """Run the server and point the functions at it, for as long as a test module needs."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -176,7 +176,7 @@ def embedded_aws() -> Iterator[EmbeddedAws]:
             patch.setenv(name, value)
         clients.forget()
         try:
-            yield EmbeddedAws(f"http://{host}:{port}", compose)
+            yield SampleAws(f"http://{host}:{port}", compose)
         finally:
             clients.forget()
             server.stop()

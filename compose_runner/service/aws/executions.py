@@ -51,9 +51,9 @@ class StepFunctionsExecutions:
     @tracing.in_subsegment("Step Functions StartExecution", namespace="aws")
     def start(self, name: str, document: dict[str, Any]) -> str:
         """Start an execution; see :class:`compose_runner.service.ports.Executions`."""
-        machine = clients.client("stepfunctions")
+        step_functions = clients.client("stepfunctions")
         try:
-            answer = machine.start_execution(
+            answer = step_functions.start_execution(
                 stateMachineArn=self.state_machine_arn, name=name, input=json.dumps(document)
             )
         except clients.AwsError as error:
@@ -66,9 +66,9 @@ class StepFunctionsExecutions:
     @tracing.in_subsegment("Step Functions DescribeExecution", namespace="aws")
     def find(self, job_id: str) -> Execution | None:
         """Describe an execution; see :class:`compose_runner.service.ports.Executions`."""
-        machine = clients.client("stepfunctions")
+        step_functions = clients.client("stepfunctions")
         try:
-            answer = machine.describe_execution(executionArn=job_id)
+            answer = step_functions.describe_execution(executionArn=job_id)
         except clients.AwsError as error:
             code = clients.code_of(error)
             if code == "ExecutionDoesNotExist":
@@ -94,12 +94,12 @@ class StepFunctionsExecutions:
 
         The answer of ListExecutions is eventually consistent, and a page may hold less than it could.
         """
-        machine = clients.client("stepfunctions")
+        step_functions = clients.client("stepfunctions")
         found = 0
         page: dict[str, Any] = {}
         try:
             while found < most:
-                answer = machine.list_executions(
+                answer = step_functions.list_executions(
                     stateMachineArn=self.state_machine_arn,
                     statusFilter="RUNNING",
                     maxResults=min(most, _LARGEST_PAGE),
@@ -116,8 +116,8 @@ class StepFunctionsExecutions:
     @tracing.in_subsegment("Step Functions StopExecution", namespace="aws")
     def stop(self, job_id: str, reason: str) -> None:
         """Stop an execution; see :class:`compose_runner.service.ports.Executions`."""
-        machine = clients.client("stepfunctions")
+        step_functions = clients.client("stepfunctions")
         try:
-            machine.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
+            step_functions.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
         except clients.AwsError as error:
             raise AwsServiceError("The job cannot be stopped", clients.code_of(error)) from None

@@ -30,7 +30,7 @@ from compose_runner.service.errors import (
 )
 from compose_runner.service.lambda_events import MAX_CHARACTERS, Call
 from compose_runner.service.operations import RESULTS, STATUS, SUBMIT
-from compose_runner.service.settings import SettingsError
+from compose_runner.service.settings import FunctionSettingsError
 
 REPLY = ResultsReply(artifact_prefix="job", artifacts=[], bucket="b", prefix="p/job")
 
@@ -170,7 +170,7 @@ def test_the_longest_request_that_a_model_admits_is_short_enough_to_be_read() ->
     assert submit(url_event(body=json.dumps(longest)), None)["statusCode"] == 202
 
 
-@pytest.mark.parametrize("error", [KeyError("detail"), SettingsError("detail")])
+@pytest.mark.parametrize("error", [KeyError("detail"), FunctionSettingsError("detail")])
 def test_an_error_that_nobody_foresaw_tells_the_client_nothing_and_the_log_everything(
     error: Exception, records: io.StringIO
 ) -> None:

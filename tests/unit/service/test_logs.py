@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from compose_runner.service.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
 from compose_runner.service.errors import RequestError
-from compose_runner.service.logs import MAX_SECONDS, JobLogs
+from compose_runner.service.logs import MAX_SECONDS, LogsService
 from compose_runner.service.ports import Page, Window
 from tests.support.job_fakes import RecordsInMemory
 
@@ -27,11 +27,11 @@ def line(number: int, artifact_prefix: str = "job") -> str:
     return json.dumps({"artifact_prefix": artifact_prefix, "message": f"record {number}"})
 
 
-def logs_of(records: list[tuple[int, str]], **limits: Any) -> JobLogs:
-    return JobLogs(RecordsInMemory(records), 3_600_000, now=lambda: NOW, **limits)
+def logs_of(records: list[tuple[int, str]], **limits: Any) -> LogsService:
+    return LogsService(RecordsInMemory(records), 3_600_000, now=lambda: NOW, **limits)
 
 
-def ask(jobs: JobLogs, **fields: Any) -> LogsReply:
+def ask(jobs: LogsService, **fields: Any) -> LogsReply:
     return jobs.logs(LogsRequest.model_validate({"artifact_prefix": "job", **fields}))
 
 
@@ -169,7 +169,7 @@ class Asked(RecordsInMemory):
 @given(token=st.one_of(tampered(), st.lists(WINDOW, min_size=1, max_size=3).map(token_of)))
 def test_a_tampered_token_is_refused_or_asks_for_a_part_of_the_log_that_can_be(token: str) -> None:
     records = Asked()
-    jobs = JobLogs(records, 3_600_000, now=lambda: NOW)
+    jobs = LogsService(records, 3_600_000, now=lambda: NOW)
     try:
         request = LogsRequest.model_validate({"artifact_prefix": "job", "next_token": token})
     except ValidationError:
@@ -191,7 +191,7 @@ def test_a_token_that_asks_for_what_cloudwatch_refuses_is_refused_by_name(window
     records = Asked()
 
     with pytest.raises(RequestError, match="next_token"):
-        ask(JobLogs(records, 3_600_000, now=lambda: NOW), next_token=token_of([window]))
+        ask(LogsService(records, 3_600_000, now=lambda: NOW), next_token=token_of([window]))
     assert records.asked == []
 
 
@@ -207,7 +207,7 @@ def test_what_a_caller_asks_for_ends_in_time_however_many_pages_there_are() -> N
             raise AssertionError("logs writes nothing")
 
     endless, ticks = Endless(), itertools.count(step=3)
-    reply = ask(JobLogs(endless, 3_600_000, now=lambda: NOW, clock=lambda: float(next(ticks))), start_time=0)
+    reply = ask(LogsService(endless, 3_600_000, now=lambda: NOW, clock=lambda: float(next(ticks))), start_time=0)
 
     assert endless.pages == MAX_SECONDS / 3
     assert reply.next_token is not None

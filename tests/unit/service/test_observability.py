@@ -44,13 +44,13 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object
     return {document["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]: document for document in documents}
 
 
-def submission(specification: object) -> Submission:
+def submit_service(specification: object) -> SubmitService:
     compose = SpecificationsInMemory({"specification": specification})
-    return Submission(ExecutionsInMemory(), KeysInMemory(), compose, RecordsInMemory(), "bucket", "results")
+    return SubmitService(ExecutionsInMemory(), KeysInMemory(), compose, RecordsInMemory(), "bucket", "results")
 
 
 def test_a_submitted_job_is_counted_by_environment_and_size(capsys: pytest.CaptureFixture[str]) -> None:
-    submission(LARGE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc", environment="staging"))
+    submit_service(LARGE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc", environment="staging"))
 
     counted = metrics_of(capsys)["JobsSubmitted"]
     assert counted["JobsSubmitted"] == [1.0]
@@ -58,7 +58,7 @@ def test_a_submitted_job_is_counted_by_environment_and_size(capsys: pytest.Captu
 
 
 def test_a_refused_job_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    submission(IMPOSSIBLE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc"))
+    submit_service(IMPOSSIBLE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc"))
 
     counted = metrics_of(capsys)
     assert counted["JobsRefused"]["environment"] == "production"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from compose_runner.service.settings import (
+    FunctionSettingsError,
     LogsSettings,
     ResultsSettings,
-    SettingsError,
     StatusSettings,
     SubmitSettings,
     artifacts_endpoint,
@@ -31,7 +31,7 @@ VARIABLES = {"STATE_MACHINE_ARN": "arn", "RESULTS_BUCKET": "bucket", "RUNNER_LOG
     ],
 )
 def test_a_missing_variable_is_named(settings: Any, missing: str) -> None:
-    with pytest.raises(SettingsError, match=missing):
+    with pytest.raises(FunctionSettingsError, match=missing):
         settings.read({**VARIABLES, missing: " "})
 
 
@@ -64,10 +64,10 @@ def test_a_limit_of_0_or_nothing_is_none(text: str, limit: int | None) -> None:
 @pytest.mark.parametrize("text", ["many", "-1", "inf", "nan"])
 @pytest.mark.parametrize("name", ["MAX_ITERATIONS", "MAX_RUNNING_JOBS"])
 def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(FunctionSettingsError, match=name):
         SubmitSettings.read({**VARIABLES, name: text})
 
 
 def test_a_look_back_that_is_no_number_is_named() -> None:
-    with pytest.raises(SettingsError, match="DEFAULT_LOOKBACK_MS"):
+    with pytest.raises(FunctionSettingsError, match="DEFAULT_LOOKBACK_MS"):
         LogsSettings.read({**VARIABLES, "DEFAULT_LOOKBACK_MS": "an hour"})

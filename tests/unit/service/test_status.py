@@ -17,7 +17,7 @@ PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "update
 def status_of(status: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     stopped = None if status in ("RUNNING", "PENDING_REDRIVE") else STARTED
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", status, STARTED, stopped, **fields)})
-    jobs = JobStatus(executions, ArtifactsInMemory(documents or {}), KeysInMemory(), "results")
+    jobs = StatusService(executions, ArtifactsInMemory(documents or {}), KeysInMemory(), "results")
     return jobs.status("id-of-job").model_dump(mode="json", exclude_unset=True)
 
 
@@ -80,7 +80,7 @@ def test_a_failed_job_tells_the_engines_account_as_well() -> None:
 
 
 def test_a_job_that_does_not_exist_and_an_id_of_another_kind_are_told_apart() -> None:
-    jobs = JobStatus(ExecutionsInMemory(), ArtifactsInMemory(), KeysInMemory(), "results")
+    jobs = StatusService(ExecutionsInMemory(), ArtifactsInMemory(), KeysInMemory(), "results")
 
     with pytest.raises(JobMissingError):
         jobs.status("id-of-job")
@@ -92,9 +92,9 @@ def test_a_client_stops_a_job_only_where_that_is_allowed() -> None:
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "RUNNING", STARTED)})
     keys = KeysInMemory()
     with pytest.raises(CancelForbiddenError):
-        JobStatus(executions, ArtifactsInMemory(), keys, "results").cancel("id-of-job")
+        StatusService(executions, ArtifactsInMemory(), keys, "results").cancel("id-of-job")
 
-    reply = JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
+    reply = StatusService(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert (reply.status, reply.execution_status) == ("FAILED", "ABORTED")
     assert "A client stopped it." in (reply.error or "")
@@ -104,7 +104,7 @@ def test_the_keys_of_a_job_that_a_client_stops_are_deleted_and_no_others() -> No
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "RUNNING", STARTED)})
     keys = KeysInMemory({"job": {"nsc_key": "x"}, "other": {"nsc_key": "y"}})
 
-    JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
+    StatusService(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert keys.kept == {"other": {"nsc_key": "y"}}
 
@@ -113,7 +113,7 @@ def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", "SUCCEEDED", STARTED, STARTED)})
     keys = KeysInMemory()
 
-    reply = JobStatus(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
+    reply = StatusService(executions, ArtifactsInMemory(), keys, "results", allow_cancel=True).cancel("id-of-job")
 
     assert reply.status == "SUCCEEDED"
 

@@ -12,7 +12,7 @@ from compose_runner.service import submit as submit_module
 from compose_runner.service.contract import SubmitRequest
 from compose_runner.service.errors import AwsServiceError, JobExistsError, TooManyJobsError
 from compose_runner.service.ports import Execution
-from compose_runner.service.submit import Submission
+from compose_runner.service.submit import SubmitService
 from compose_runner.specification.limits import JobLimits
 from tests.support.job_fakes import (
     STARTED,
@@ -27,19 +27,19 @@ JOB = {"meta_analysis_id": "abc"}
 
 
 class Service:
-    """A submission whose ports a test can look into."""
+    """A submit service whose ports a test can look into."""
 
     def __init__(self, answer: Any = None, **limits: Any) -> None:
         self.executions = ExecutionsInMemory()
         self.keys = KeysInMemory()
         self.compose = SpecificationsInMemory(answer)
         self.records = RecordsInMemory()
-        self._submission = Submission(
+        self._service = SubmitService(
             self.executions, self.keys, self.compose, self.records, "bucket", "results", **limits
         )
 
     def submit(self, key: str | None = None, **fields: Any) -> Any:
-        reply = self._submission.submit(SubmitRequest.model_validate({**JOB, **fields}), key)
+        reply = self._service.submit(SubmitRequest.model_validate({**JOB, **fields}), key)
         kept = self.executions.kept[reply.artifact_prefix]
         document = self.executions.documents.get(reply.artifact_prefix)
         if document is not None:
