@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
 
+from compose_runner.service import log_events
 from compose_runner.service.observability import logger
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from compose_runner.progress import ProgressListener, ProgressRecord
 
 PROGRESS_SECONDS = 5.0
-# libraries whose records of INFO are about themselves, not about the analysis
-_QUIET = ("botocore", "boto3", "s3transfer", "urllib3", "matplotlib", "numba", "nilearn", "joblib", "asyncio", "PIL")
 
 
 class RedactedOutput:
@@ -86,7 +85,7 @@ def begin_records(artifact_prefix: str) -> RedactedOutput:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logger.log_level)
-    for name in _QUIET:
+    for name in log_events.QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.stdout = _PrintedLines()

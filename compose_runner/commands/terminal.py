@@ -16,6 +16,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from compose_runner.escaping import json_text, visible
 from compose_runner.progress import LoggedProgress
+from compose_runner.service.log_events import QUIET_LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
 
 LogFormat = Literal["text", "json"]
 log = logging.getLogger("compose_runner")
-
-# libraries whose records of INFO are about themselves, not about the analysis
-_QUIET = (
-    "botocore",
-    "boto3",
-    "urllib3",
-    "matplotlib",
-    "numba",
-    "nilearn",
-    "joblib",
-    "asyncio",
-    "PIL",
-    "kaleido",
-)
 
 STAGE_NAMES = {
     "fetch": "Fetch the documents",
@@ -102,11 +89,11 @@ def records_on(stream: TextIO, log_format: LogFormat, console: Console | None = 
     else:
         handler = logging.StreamHandler(stream)
         handler.setFormatter(json_formatter())
-    before = root.handlers[:], root.level, {name: logging.getLogger(name).level for name in _QUIET}
+    before = root.handlers[:], root.level, {name: logging.getLogger(name).level for name in QUIET_LIBRARIES}
     show_warning, sys_stdout = warnings.showwarning, sys.stdout
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for name in _QUIET:
+    for name in QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.stdout = sys.stderr  # a library that prints must not spoil the answer

@@ -20,16 +20,20 @@ class JobMissingError(ComposeRunnerError, LookupError):
     """No such job."""
 
 
-class JobExistsError(ComposeRunnerError, ValueError):
+class JobNameTakenError(ComposeRunnerError, ValueError):
     """The name is taken by another job.
 
     Parameters
     ----------
     artifact_prefix : str
         The name.
+    reason : str, optional
+        Which rule the request broke.
     """
 
-    def __init__(self, artifact_prefix: str, reason: str) -> None:
+    def __init__(
+        self, artifact_prefix: str, reason: str = "A job with the provided artifact_prefix already exists."
+    ) -> None:
         self.artifact_prefix = artifact_prefix
         super().__init__(reason)
 

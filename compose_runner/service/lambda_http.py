@@ -21,8 +21,8 @@ from compose_runner.service.contract import IDEMPOTENCY_KEY_HEADER, MAX_IDEMPOTE
 from compose_runner.service.errors import (
     AwsServiceError,
     CancelForbiddenError,
-    JobExistsError,
     JobMissingError,
+    JobNameTakenError,
     RequestError,
     TooManyJobsError,
 )
@@ -120,7 +120,7 @@ def _serve_http(
         fields = {"status": "FAILED", "error": INTERNAL_ERROR if code == 500 else str(error)}
         if isinstance(error, AwsServiceError):
             fields["error"] = str(error)
-        if isinstance(error, JobExistsError):
+        if isinstance(error, JobNameTakenError):
             fields["artifact_prefix"] = error.artifact_prefix
         headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, TooManyJobsError) else {}
         return code, ErrorReply.model_validate(fields).model_dump_json(exclude_unset=True), headers
@@ -131,7 +131,7 @@ _STATUS = (
     (RequestError, 400),
     (CancelForbiddenError, 403),
     (JobMissingError, 404),
-    (JobExistsError, 409),
+    (JobNameTakenError, 409),
     (TooManyJobsError, 429),
 )
 

@@ -29,3 +29,18 @@ REQUEST_FAILED = "request.failed"
 
 # the key under which every record of one job is found
 ARTIFACT_PREFIX = "artifact_prefix"
+
+# libraries whose records of INFO are about themselves, not about the analysis
+QUIET_LIBRARIES = (
+    "botocore",
+    "boto3",
+    "s3transfer",
+    "urllib3",
+    "matplotlib",
+    "numba",
+    "nilearn",
+    "joblib",
+    "asyncio",
+    "PIL",
+    "kaleido",
+)

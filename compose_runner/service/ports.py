@@ -51,7 +51,7 @@ class Executions(Protocol):
         """Name of an execution of our state machine; raises :class:`RequestError` for any other text."""
 
     def start(self, name: str, document: dict[str, Any]) -> str:
-        """Start an execution and give its id; raises :class:`JobExistsError` or :class:`AwsServiceError`."""
+        """Start an execution and give its id; raises :class:`JobNameTakenError` or :class:`AwsServiceError`."""
 
     def find(self, job_id: str) -> Execution | None:
         """Describe an execution, or None when there is none; raises :class:`AwsServiceError`."""
@@ -67,7 +67,7 @@ class UploadKeys(Protocol):
     """Where a job's keys wait for its task."""
 
     def keep(self, artifact_prefix: str, keys: dict[str, str]) -> None:
-        """Keep keys by name; raises :class:`JobExistsError` when the job has keys, or :class:`AwsServiceError`."""
+        """Keep keys by name; raises :class:`JobNameTakenError` when the job has keys, or :class:`AwsServiceError`."""
 
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:
         """Delete keys that a job will not need; never raises."""

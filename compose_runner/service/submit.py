@@ -39,7 +39,7 @@ from compose_runner.errors import (
 )
 from compose_runner.service import log_events, observability
 from compose_runner.service.contract import SubmitReply, SubmitRequest
-from compose_runner.service.errors import AwsServiceError, JobExistsError, TooManyJobsError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError, TooManyJobsError
 from compose_runner.service.observability import logger
 from compose_runner.specification.limits import NO_LIMITS, JobLimits
 from compose_runner.specification.parsing import needs_large_task, parse_specification
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 STANDARD = "standard"
 LARGE = "large"
 _NAMES = uuid.UUID("6f1d5a3e-2f0b-5c0e-9d0a-8a4f6d1c7b52")  # any fixed namespace: names made in it meet no others
-_TAKEN = "A job with the provided artifact_prefix already exists."
 SPECIFICATION_REFUSED = "SpecificationRefused"
 LIMIT_EXCEEDED = "LimitExceeded"
 # the shortest jobs take about as long
@@ -96,7 +95,7 @@ class SubmitService:
 
         Raises
         ------
-        JobExistsError
+        JobNameTakenError
             The name or the idempotency key is taken by another job.
         TooManyJobsError
             As many jobs run as are allowed.
@@ -120,7 +119,7 @@ class SubmitService:
             self._check_running(document)
         try:
             job_id = self._start(request, name, document)
-        except JobExistsError:
+        except JobNameTakenError:
             execution = self.executions.find(self.executions.job_id(name))
             if execution is None:
                 raise
@@ -159,7 +158,7 @@ class SubmitService:
         self.keys.keep(name, keys)
         try:
             return self.executions.start(name, document)
-        except (JobExistsError, AwsServiceError):
+        except (JobNameTakenError, AwsServiceError):
             self.keys.forget(name, keys)
             raise
 
@@ -170,7 +169,9 @@ class SubmitService:
         observability.measure({observability.JOBS_DUPLICATE: 1}, environment=document["environment"])
         if same:
             return _reply(execution.job_id, execution.name, _object_in(execution.input))
-        raise JobExistsError(execution.name, _OTHER_REQUEST if idempotency_key else _TAKEN)
+        if idempotency_key:
+            raise JobNameTakenError(execution.name, _OTHER_REQUEST)
+        raise JobNameTakenError(execution.name)
 
     def _refusal(self, specification: Any) -> dict[str, str] | None:
         """Say why a specification that was read is not run; None for one that may run, or that could not be read."""

@@ -20,7 +20,7 @@ from compose_runner.service.aws.artifacts import S3Artifacts
 from compose_runner.service.aws.executions import StepFunctionsExecutions
 from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.aws.records import CloudWatchRecords
-from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError, RequestError
 from compose_runner.service.ports import Window
 from compose_runner.service.storage import JobKeys
 from tests.support import embedded_aws as embedded
@@ -88,7 +88,7 @@ def test_the_keys_of_a_job_are_encrypted_and_never_replaced(aws: embedded.Sample
     store = SsmUploadKeys(embedded.KEYS)
     store.keep("job", {"nsc_key": "first"})
 
-    with pytest.raises(JobExistsError):
+    with pytest.raises(JobNameTakenError):
         store.keep("job", {"nv_key": "second", "nsc_key": "second"})
 
     assert aws.parameters() == {f"{embedded.KEYS}/job/nsc_key": "first"}
@@ -128,7 +128,7 @@ def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: e
 def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.SampleAws) -> None:
     engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
 
-    with pytest.raises(JobExistsError):
+    with pytest.raises(JobNameTakenError):
         engine.start("sample-running", {"different": True})
     assert engine.find(engine.job_id("sample-unknown")) is None
     with pytest.raises(AwsServiceError, match="cannot be stopped"):

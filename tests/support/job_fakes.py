@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError, RequestError
 from compose_runner.service.ports import Execution, Page, StoredArtifact, Window
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ExecutionsInMemory:
         if self.appears_while_starting is not None:
             self.kept[name] = self.appears_while_starting
         if name in self.kept:
-            raise JobExistsError(name, "taken")
+            raise JobNameTakenError(name, "taken")
         self.documents[name] = document
         self.kept[name] = Execution(self.job_id(name), name, "RUNNING", STARTED, input=repr(document))
         return self.job_id(name)
@@ -65,7 +65,7 @@ class KeysInMemory:
 
     def keep(self, artifact_prefix: str, keys: dict[str, str]) -> None:
         if artifact_prefix in self.kept:
-            raise JobExistsError(artifact_prefix, "taken")
+            raise JobNameTakenError(artifact_prefix, "taken")
         self.kept[artifact_prefix] = dict(keys)
 
     def forget(self, artifact_prefix: str, names: Iterable[str]) -> None:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import AwsServiceError, JobExistsError, RequestError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError, RequestError
 from compose_runner.service.observability import tracing
 from compose_runner.service.ports import Execution
 from compose_runner.service.storage import is_artifact_prefix
 
 _LARGEST_PAGE = 1000
-_TAKEN = "A job with the provided artifact_prefix already exists."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class StepFunctionsExecutions:
         except clients.AwsError as error:
             code = clients.code_of(error)
             if code == "ExecutionAlreadyExists":
-                raise JobExistsError(name, _TAKEN) from None
+                raise JobNameTakenError(name) from None
             raise AwsServiceError("The job cannot be started", code) from None
         return str(answer["executionArn"])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compose_runner.service.aws import clients
-from compose_runner.service.errors import AwsServiceError, JobExistsError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError
 from compose_runner.service.observability import logger, tracing
 from compose_runner.service.storage import key_parameter
 
@@ -43,7 +43,7 @@ class SsmUploadKeys:
                 self.forget(artifact_prefix, kept)
                 code = clients.code_of(error)
                 if code == "ParameterAlreadyExists":
-                    raise JobExistsError(
+                    raise JobNameTakenError(
                         artifact_prefix, "A job with the provided artifact_prefix already exists."
                     ) from None
                 raise AwsServiceError(f"The job cannot be started: its {name} cannot be kept safe", code) from None

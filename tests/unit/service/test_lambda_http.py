@@ -23,8 +23,8 @@ from compose_runner.service.contract import (
 from compose_runner.service.errors import (
     AwsServiceError,
     CancelForbiddenError,
-    JobExistsError,
     JobMissingError,
+    JobNameTakenError,
     RequestError,
     TooManyJobsError,
 )
@@ -123,7 +123,7 @@ def test_what_is_malformed_is_refused(event: dict[str, Any]) -> None:
         (RequestError("wrong"), 400),
         (CancelForbiddenError("no"), 403),
         (JobMissingError("no such job"), 404),
-        (JobExistsError("job", "taken"), 409),
+        (JobNameTakenError("job", "taken"), 409),
         (TooManyJobsError(20, 60), 429),
         (AwsServiceError("The job cannot be started", "AccessDenied"), 500),
     ],

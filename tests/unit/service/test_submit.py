@@ -10,7 +10,7 @@ import pytest
 from compose_runner.errors import DocumentMissingError, ServiceUnavailableError
 from compose_runner.service import submit as submit_module
 from compose_runner.service.contract import SubmitRequest
-from compose_runner.service.errors import AwsServiceError, JobExistsError, TooManyJobsError
+from compose_runner.service.errors import AwsServiceError, JobNameTakenError, TooManyJobsError
 from compose_runner.service.ports import Execution
 from compose_runner.service.submit import SubmitService
 from compose_runner.specification.limits import JobLimits
@@ -139,7 +139,7 @@ def test_the_name_of_what_cannot_run_is_taken() -> None:
     service = Service(IMPOSSIBLE)
     service.submit(artifact_prefix="mine")
 
-    with pytest.raises(JobExistsError):
+    with pytest.raises(JobNameTakenError):
         service.submit(artifact_prefix="mine")
     assert len(service.records.written) == 1
 
@@ -263,7 +263,7 @@ def test_a_taken_name_is_refused_even_for_the_same_request() -> None:
     service = Service()
     service.submit(artifact_prefix="mine")
 
-    with pytest.raises(JobExistsError, match="artifact_prefix") as refused:
+    with pytest.raises(JobNameTakenError, match="artifact_prefix") as refused:
         service.submit(artifact_prefix="mine")
 
     assert refused.value.artifact_prefix == "mine"
@@ -273,7 +273,7 @@ def test_a_name_that_is_taken_between_look_and_start_is_refused() -> None:
     service = Service()
     service.executions.appears_while_starting = Execution("id-of-mine", "mine", "RUNNING", STARTED, input="{}")
 
-    with pytest.raises(JobExistsError):
+    with pytest.raises(JobNameTakenError):
         service.submit(artifact_prefix="mine", nsc_key="secret")
 
     assert service.keys.kept == {}
@@ -292,7 +292,7 @@ def test_another_request_with_the_same_idempotency_key_is_refused() -> None:
     service = Service()
     service.submit("request-1")
 
-    with pytest.raises(JobExistsError, match="Idempotency-Key"):
+    with pytest.raises(JobNameTakenError, match="Idempotency-Key"):
         service.submit("request-1", no_upload=True)
 
 
@@ -300,5 +300,5 @@ def test_an_idempotency_key_does_not_open_a_job_of_another_making() -> None:
     service = Service()
     service.executions.kept["mine"] = Execution("id-of-mine", "mine", "RUNNING", STARTED, input="not JSON")
 
-    with pytest.raises(JobExistsError):
+    with pytest.raises(JobNameTakenError):
         service.submit("request-1", artifact_prefix="mine")
