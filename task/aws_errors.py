@@ -107,7 +107,7 @@ def code_of(error: BaseException) -> str | None:
     return None
 
 
-def may_pass(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether another task could do what AWS refused or did not answer."""
     if code_of(error) in NEVER_PASSES:
         return False
@@ -148,7 +148,7 @@ def refusal(what: str, address: str, error: BaseException) -> ComposeRunnerError
     if code_of(error) == DISK_FULL:
         return AnalysisError(_FULL)
     reason = str(error) or type(error).__name__
-    if may_pass(error):
+    if is_retryable(error):
         return ServiceUnavailableError(what, address, reason)
     return AnalysisError(f"{what}: {reason} ({address}). Whoever operates the service must look at this.")
 

@@ -32,7 +32,7 @@ from compose_runner.client.models import (
     Update,
 )
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
-from compose_runner.compose.http_client import MAY_PASS, pool, reason_of, retries
+from compose_runner.compose.http_client import RETRYABLE, pool, reason_of, retries
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, IDEMPOTENCY_KEY_HEADER
 
 if TYPE_CHECKING:
@@ -382,6 +382,6 @@ def _document_of(function: str, url: str, status: int, data: bytes) -> dict[str,
         else None
     )
     reason = str(words) if words else f"{function} at {url} answered {status}"
-    if status in MAY_PASS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise ServiceError(f"{reason} ({function}, HTTP {status})")
     raise REFUSALS.get(HTTPStatus(status), RequestRefusedError)(status, reason)

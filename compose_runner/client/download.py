@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from compose_runner.compose.http_client import MAY_PASS, pool, reason_of, retries
+from compose_runner.compose.http_client import RETRYABLE, pool, reason_of, retries
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
 from compose_runner.escaping import refuse_file_name, same_file_names
 from compose_runner.service.storage import METADATA_FILENAME
@@ -149,7 +149,7 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
 
 
 def _refuse(artifact: Artifact, status: int) -> None:
-    if status in MAY_PASS:
+    if status in RETRYABLE:
         raise ServiceUnavailableError(artifact.path, _shown(artifact.url), f"the store answered {status}")
     raise DownloadError(f"{artifact.path}: the store answered {status}; its address may have expired")
 

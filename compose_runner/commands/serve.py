@@ -138,7 +138,7 @@ def run(service: Service, options: ServiceOptions) -> int:
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if stopped.is_set():
-            service.hurry()
+            service.force_stop()
         stopped.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -159,12 +159,12 @@ def run(service: Service, options: ServiceOptions) -> int:
                 pass
             log.info("stopping")
     except (OSError, ValueError, RuntimeError) as error:
-        click.secho(f"compose-runner: the service cannot run: {_words_of(error, options)}", fg="red", err=True)
+        click.secho(f"compose-runner: the service cannot run: {_message(error, options)}", fg="red", err=True)
         return EXIT_CANNOT_RUN
     return EXIT_DONE
 
 
-def _words_of(error: Exception, options: ServiceOptions) -> str:
+def _message(error: Exception, options: ServiceOptions) -> str:
     """What a person can do about it."""
     if not isinstance(error, OSError) or (isinstance(error, FileExistsError) and error.filename is None):
         return str(error)

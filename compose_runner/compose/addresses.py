@@ -113,12 +113,12 @@ class AllowedHosts:
         return _place(_parsed(address)) in self.places
 
 
-def allowed_hosts(told: Iterable[str] = (), variables: Mapping[str, str] | None = None) -> AllowedHosts:
+def allowed_hosts(hosts: Iterable[str] = (), variables: Mapping[str, str] | None = None) -> AllowedHosts:
     """Hosts that the maps of a bundle from a disk may come from, wherever they are.
 
     Parameters
     ----------
-    told : iterable of str
+    hosts : iterable of str
         As :meth:`AllowedHosts.named` reads them.
     variables : mapping, optional
         Where ``COMPOSE_RUNNER_ALLOWED_HOSTS`` is looked up, which names further ones, separated by commas; the
@@ -126,7 +126,7 @@ def allowed_hosts(told: Iterable[str] = (), variables: Mapping[str, str] | None 
     """
     variables = os.environ if variables is None else variables
     configured = (text for text in variables.get(ALLOWED_HOSTS_VARIABLE, "").split(",") if text.strip())
-    return AllowedHosts.named([*told, *configured])
+    return AllowedHosts.named([*hosts, *configured])
 
 
 def check_address(address: str, allowed: AllowedHosts) -> bool:

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 # the pool's own words for the same are an object's representation
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
-MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 # what one document may take altogether, with its retries
@@ -146,7 +146,7 @@ def retries(attempts: int, methods: tuple[str, ...] = ("GET", "HEAD", "PUT")) ->
     """Retry what may pass, with growing and jittered waits; a POST is never repeated."""
     return _ToldRetry(
         total=attempts,
-        status_forcelist=MAY_PASS,
+        status_forcelist=RETRYABLE,
         allowed_methods=methods,
         backoff_factor=0.5,
         backoff_jitter=0.5,
@@ -315,7 +315,7 @@ def get_json(
             connect_seconds=connect_seconds,
             read_seconds=read_seconds,
         ) as answer:
-            if answer.status in MAY_PASS:
+            if answer.status in RETRYABLE:
                 reason = f"the service answered {_status_text(answer.status)}"
                 raise ServiceUnavailableError(document, address, reason)
             if answer.status != HTTPStatus.OK:

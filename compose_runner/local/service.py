@@ -22,8 +22,8 @@ from compose_runner.local.functions.pool import Function, default_processes
 from compose_runner.local.http_server import LOOPBACK, is_loopback
 from compose_runner.local.stack.application import TEMPLATE, application_root
 from compose_runner.local.stack.resources import Stack
-from compose_runner.local.state.directory import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, Archive
-from compose_runner.local.state.restart import Keeper
+from compose_runner.local.state.directory import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE, StateDirectory
+from compose_runner.local.state.restart import StatePersister
 from compose_runner.service import settings
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 
@@ -126,7 +126,7 @@ class Service:
         self.urls: dict[str, str] = {}
         self.demo: DemoCompose | None = None
         self._root = application_root()
-        self._archive: Archive | None = None
+        self._state_directory: StateDirectory | None = None
         self._aws: EmbeddedAws | None = None
         self._functions: dict[str, Function] = {}
         self._artifacts: ArtifactServer | None = None
@@ -164,9 +164,9 @@ class Service:
                 f"everybody who reaches {options.host} could start jobs: set COMPOSE_RUNNER_TOKEN (or --token) to a "
                 "long random text, and give it to clients"
             )
-        self._archive = Archive(options.data)
+        self._state_directory = StateDirectory(options.data)
         if options.demo:
-            self.demo = DemoCompose(uploads=self._archive.uploads)
+            self.demo = DemoCompose(uploads=self._state_directory.uploads)
             self.demo.start()
         self._aws = EmbeddedAws(
             self._task_command(),
@@ -212,12 +212,12 @@ class Service:
             self._aws.close(seconds=seconds)
         if self.demo is not None:
             self.demo.close()
-        if self._archive is not None:
-            self._archive.close()
-        self._gateway = self._artifacts = self._aws = self.demo = self._archive = None
+        if self._state_directory is not None:
+            self._state_directory.close()
+        self._gateway = self._artifacts = self._aws = self.demo = self._state_directory = None
         self._functions = {}
 
-    def hurry(self) -> None:
+    def force_stop(self) -> None:
         """Kill the tasks that are being stopped."""
         if self._aws is not None:
             for run in self._aws.running_tasks:
@@ -246,17 +246,20 @@ class Service:
         return [sys.executable, "-m", _TASK_MODULE]
 
     def _keep(self, stack: Stack, codes: Mapping[str, FunctionCode]) -> None:
-        assert self._archive is not None
+        assert self._state_directory is not None
         assert self._aws is not None
         variables = codes["results"].environment
         self._state_machine_arn = stack.made(stack.only("AWS::StepFunctions::StateMachine")).reference
         machine = self._aws.client("stepfunctions").describe_state_machine(stateMachineArn=self._state_machine_arn)
         self._aws.restrict_overrides(override_names(machine["definition"]))
-        keeper = Keeper(
-            self._archive, variables["RESULTS_BUCKET"], variables.get("RESULTS_PREFIX", ""), self._state_machine_arn
+        persister = StatePersister(
+            self._state_directory,
+            variables["RESULTS_BUCKET"],
+            variables.get("RESULTS_PREFIX", ""),
+            self._state_machine_arn,
         )
-        jobs = self._aws.keep_in(keeper)
-        log.info("artifacts are kept in %s (%d earlier jobs)", self._archive.directory, jobs)
+        jobs = self._aws.keep_in(persister)
+        log.info("artifacts are kept in %s (%d earlier jobs)", self._state_directory.directory, jobs)
 
     def _start_functions(self, codes: Mapping[str, FunctionCode]) -> None:
         assert self._aws is not None

@@ -210,8 +210,8 @@ class SubmitService:
         observability.measure({observability.JOBS_FAILED_TO_QUEUE: 1}, environment=document["environment"])
 
     def _tell_queued(self, job_id: str, document: dict[str, Any]) -> None:
-        told = {name: document[name] for name in ("meta_analysis_id", "task_size")}
-        logger.info(log_events.QUEUED, extra={"job_id": job_id, **told})
+        fields = {name: document[name] for name in ("meta_analysis_id", "task_size")}
+        logger.info(log_events.QUEUED, extra={"job_id": job_id, **fields})
         observability.measure(
             {observability.JOBS_SUBMITTED: 1}, environment=document["environment"], task_size=document["task_size"]
         )
@@ -273,8 +273,8 @@ def _name_for(idempotency_key: str | None) -> str:
 def _reply(job_id: str, name: str, document: dict[str, Any]) -> SubmitReply:
     refused = document.get("refused")
     # a field that is not set is not part of the answer
-    told = {"error": refused["cause"]} if isinstance(refused, dict) else {}
-    return SubmitReply(job_id=job_id, artifact_prefix=name, status="SUBMITTED", status_url=f"/jobs/{job_id}", **told)
+    error = {"error": refused["cause"]} if isinstance(refused, dict) else {}
+    return SubmitReply(job_id=job_id, artifact_prefix=name, status="SUBMITTED", status_url=f"/jobs/{job_id}", **error)
 
 
 def _object_in(text: str | None) -> dict[str, Any]:

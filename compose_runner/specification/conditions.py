@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compose_runner.errors import SpecificationError
-from compose_runner.specification.signatures import shown
+from compose_runner.specification.signatures import truncate_repr
 
 FIRST_WEIGHT = 1.0
 SECOND_WEIGHT = -1.0
@@ -50,26 +50,26 @@ def pair_conditions(conditions: Any, weights: Any) -> tuple[tuple[Condition, ...
         given = [FIRST_WEIGHT, SECOND_WEIGHT]
     if len(given) < len(wanted):
         raise SpecificationError(
-            f"The condition {shown(wanted[len(given)])} has no weight: there are {len(wanted)} conditions and "
+            f"The condition {truncate_repr(wanted[len(given)])} has no weight: there are {len(wanted)} conditions and "
             f"{len(given)} weights. Weight 1 is the first group, weight -1 the second."
         )
     groups: dict[float, list[Condition]] = {FIRST_WEIGHT: [], SECOND_WEIGHT: []}
     for condition, weight in zip(wanted, given, strict=False):
         if not isinstance(condition, str | bool | int | float):
-            raise SpecificationError(f"The condition {shown(condition)} is not a single value.")
+            raise SpecificationError(f"The condition {truncate_repr(condition)} is not a single value.")
         groups[_weight(condition, weight)].append(condition)
     first, second = tuple(groups[FIRST_WEIGHT]), tuple(groups[SECOND_WEIGHT])
     if not first:
         raise SpecificationError(
             f"No condition makes the first group: {_listed(second)} has weight -1, which is the second group."
         )
-    both = {text_of(condition) for condition in first} & {text_of(condition) for condition in second}
+    both = {to_text(condition) for condition in first} & {to_text(condition) for condition in second}
     if both:
         raise SpecificationError(f"The condition {_listed(sorted(both))} stands in both groups.")
     return first, second
 
 
-def text_of(value: object) -> str:
+def to_text(value: object) -> str:
     """Write a condition or a note's value as the word that Compose's form shows for it."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -86,7 +86,7 @@ def _as_list(what: str, value: Any) -> list[Any]:
         return list(value)
     if isinstance(value, str | bool | int | float):
         return [value]
-    raise SpecificationError(f"The specification's {what} must be a list, not {shown(value)}.")
+    raise SpecificationError(f"The specification's {what} must be a list, not {truncate_repr(value)}.")
 
 
 def _weight(condition: Condition, weight: Any) -> float:
@@ -96,11 +96,11 @@ def _weight(condition: Condition, weight: Any) -> float:
         number = 0.0
     if number not in (FIRST_WEIGHT, SECOND_WEIGHT):
         raise SpecificationError(
-            f"The condition {shown(condition)} has the weight {shown(weight)}; it must be 1 (the first group) or -1 "
-            "(the second group)."
+            f"The condition {truncate_repr(condition)} has the weight {truncate_repr(weight)}; it must be 1 "
+            "(the first group) or -1 (the second group)."
         )
     return number
 
 
 def _listed(conditions: Any) -> str:
-    return ", ".join(shown(condition) for condition in conditions)
+    return ", ".join(truncate_repr(condition) for condition in conditions)

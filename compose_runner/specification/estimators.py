@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.errors import SpecificationError
 from compose_runner.specification.domains import DOMAINS
-from compose_runner.specification.signatures import EstimatorSignature, Parameter, shown, signatures
+from compose_runner.specification.signatures import EstimatorSignature, Parameter, signatures, truncate_repr
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -97,12 +97,12 @@ def class_and_args(what: str, part: Any) -> tuple[str, dict[str, Any]] | None:
     if part is None or part == {}:
         return None
     if not isinstance(part, Mapping):
-        raise SpecificationError(f"The {what} is not an object: {shown(part)}.")
+        raise SpecificationError(f"The {what} is not an object: {truncate_repr(part)}.")
     name = part.get("type")
     if name is None or name == "":
         return None
     if not isinstance(name, str):
-        raise SpecificationError(f"The {what}'s type is not a name: {shown(name)}.")
+        raise SpecificationError(f"The {what}'s type is not a name: {truncate_repr(name)}.")
     args = _arguments(f"The {what}'s args", part.get("args"))
     extra = _arguments(f"The {what}'s {EXTRA_ARGUMENTS}", args.pop(EXTRA_ARGUMENTS, None))
     return name.strip(), {**args, **extra}
@@ -112,7 +112,7 @@ def _arguments(what: str, args: Any) -> dict[str, Any]:
     if args is None or args == "":
         return {}
     if not isinstance(args, Mapping):
-        raise SpecificationError(f"{what} must be an object: {shown(args)}.")
+        raise SpecificationError(f"{what} must be an object: {truncate_repr(args)}.")
     return {str(name): value for name, value in args.items()}
 
 
@@ -295,6 +295,5 @@ def unknown_name(what: str, name: str, known: Collection[str], where: str = "") 
     """
     close = get_close_matches(name, known, n=1) if len(name) < 100 else []
     meant = f" Did you mean {close[0]!r}?" if close else ""
-    return (
-        f"{what} {shown(name)}{where}.{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(known) or 'none'}."
-    )
+    existing = f"There {'are' if len(known) != 1 else 'is'}: {', '.join(known) or 'none'}."
+    return f"{what} {truncate_repr(name)}{where}.{meant} {existing}"

@@ -23,7 +23,7 @@ from compose_runner.specification.estimators import (
     class_and_args,
     unknown_name,
 )
-from compose_runner.specification.signatures import EstimatorSignature, shown, signatures
+from compose_runner.specification.signatures import EstimatorSignature, signatures, truncate_repr
 
 CBMA = "CBMA"
 IBMA = "IBMA"
@@ -89,7 +89,7 @@ def parse_specification(document: object) -> Specification:
         it cannot take, or asks for groups that cannot be.
     """
     if not isinstance(document, Mapping):
-        raise SpecificationError(f"The specification is not an object: {shown(document)}.")
+        raise SpecificationError(f"The specification is not an object: {truncate_repr(document)}.")
     _refuse_files(document)
     signature, args = _named_estimator(document)
     first, second = pair_conditions(document.get("conditions"), document.get("weights"))
@@ -126,7 +126,7 @@ def needs_large_task(document: object) -> bool:
 def _named_estimator(document: Mapping[str, Any]) -> tuple[EstimatorSignature, dict[str, Any]]:
     kind = document.get("type")
     if kind is not None and (not isinstance(kind, str) or kind.strip().upper() not in KINDS):
-        raise SpecificationError(f"Unknown type {shown(kind)} of meta-analysis. There are: {', '.join(KINDS)}.")
+        raise SpecificationError(f"Unknown type {truncate_repr(kind)} of meta-analysis. There are: {', '.join(KINDS)}.")
     known = signatures().estimators
     kind = kind.strip().upper() if kind else None
     of_kind = sorted(name for name, one in known.items() if kind in (None, one.kind))
@@ -146,8 +146,8 @@ def _refuse_files(document: Mapping[str, Any]) -> None:
         value = document.get(name)
         if value is not None and value != "" and value != {}:
             raise SpecificationError(
-                f"The specification's {name} is {shown(value)}, which cannot be applied: a specification names no "
-                f"files. Leave it empty for NiMARE's own."
+                f"The specification's {name} is {truncate_repr(value)}, which cannot be applied: a specification names "
+                f"no files. Leave it empty for NiMARE's own."
             )
 
 
@@ -161,7 +161,7 @@ def _reference(value: Any) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise SpecificationError(f"The database_studyset is not a name: {shown(value)}.")
+        raise SpecificationError(f"The database_studyset is not a name: {truncate_repr(value)}.")
     return value
 
 

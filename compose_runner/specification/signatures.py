@@ -92,7 +92,7 @@ class Parameter:
         if self.name.rpartition("__")[2] in PATH_ARGUMENTS:
             if result is None:
                 return None
-            raise ValueError(f"{self.name!r} must be null, not {shown(value)}: a specification names no files")
+            raise ValueError(f"{self.name!r} must be null, not {truncate_repr(value)}: a specification names no files")
         if isinstance(result, int) and self.types == ("boolean",) and result in (0, 1):
             return bool(result)
         if result is not None and not self._takes(result):
@@ -171,7 +171,7 @@ class Parameter:
         if self.domain is not None and "array" in self.types:
             kinds[-1] = f"a list of at most {MOST_ITEMS:,} items, each {self.domain}"
         kinds += ["null"] if self.nullable else []
-        return f"{self.name!r} must be {' or '.join(kinds) or 'a single value'}, not {shown(value)}"
+        return f"{self.name!r} must be {' or '.join(kinds) or 'a single value'}, not {truncate_repr(value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ def _parameters(document: dict[str, Any]) -> dict[str, Parameter]:
     }
 
 
-def shown(value: object, length: int = 60) -> str:
+def truncate_repr(value: object, length: int = 60) -> str:
     """Write a value for an error text, cut where it is long."""
     try:
         text = repr(value)

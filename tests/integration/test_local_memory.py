@@ -32,9 +32,9 @@ METADATA = "moto.utilities.utils.LowercaseDict"
 
 
 class Jobs:
-    """An engine with one state machine, and with an archive or without one."""
+    """An engine with one state machine, and with a state directory or without one."""
 
-    def __init__(self, aws: EmbeddedAws, archive: Archive | None) -> None:
+    def __init__(self, aws: EmbeddedAws, state_directory: StateDirectory | None) -> None:
         self.aws = aws
         definition = machine(Run=run_task(aws.create_fargate()))
         self.states, self.s3 = aws.client("stepfunctions"), aws.client("s3")
@@ -43,8 +43,8 @@ class Jobs:
         )["stateMachineArn"]
         self.s3.create_bucket(Bucket=BUCKET)
         self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        if archive is not None:
-            aws.keep_in(Keeper(archive, BUCKET, "results", self.machine))
+        if state_directory is not None:
+            aws.keep_in(StatePersister(state_directory, BUCKET, "results", self.machine))
 
     def run(self, *names: str) -> list[str]:
         arns = []
@@ -72,29 +72,29 @@ def counted() -> Counter[str]:
     )
 
 
-@pytest.fixture(params=["with an archive", "without one"])
+@pytest.fixture(params=["with a state directory", "without one"])
 def jobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     monkeypatch.setattr(emulator, "MEMORY_EXECUTIONS", IN_MEMORY)
     monkeypatch.setattr(restart, "MEMORY_JOBS", IN_MEMORY)
-    archive = Archive(tmp_path) if request.param == "with an archive" else None
+    state_directory = StateDirectory(tmp_path) if request.param == "with a state directory" else None
     with EmbeddedAws([sys.executable, "-S", "-c", LINE], max_parallel_tasks=1) as aws:
-        yield Jobs(aws, archive)
-    if archive is not None:
-        archive.close()
+        yield Jobs(aws, state_directory)
+    if state_directory is not None:
+        state_directory.close()
 
 
 def test_objects_in_memory_do_not_grow_with_the_number_of_jobs(jobs: Jobs) -> None:
-    archived = jobs.aws._keeper is not None
+    kept = jobs.aws._persister is not None
     jobs.run(*(f"first-{number}" for number in range(2 * IN_MEMORY)))
     before = counted()
     jobs.run(*(f"second-{number}" for number in range(4 * IN_MEMORY)))
     grown = {kind: number - before[kind] for kind, number in counted().items() if number - before[kind] >= IN_MEMORY}
-    if not archived:  # objects that are nowhere else must stay
+    if not kept:  # objects that are nowhere else must stay
         grown = {kind: number for kind, number in grown.items() if not kind.startswith(("moto.s3.", METADATA))}
     assert grown == {}
 
 
-@pytest.mark.parametrize("jobs", ["with an archive"], indirect=True)
+@pytest.mark.parametrize("jobs", ["with a state directory"], indirect=True)
 def test_every_job_is_answered_for_after_it_has_left_memory(jobs: Jobs) -> None:
     names = [f"job-{number}" for number in range(3 * IN_MEMORY)]
     logs = jobs.aws.client("logs")

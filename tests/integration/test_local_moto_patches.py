@@ -336,7 +336,7 @@ def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
         assert json_path.parse("$.a.b") is not json_path.parse("$.a.b")
 
 
-class Keeper:
+class StatePersister:
     """Counts what it is told, and knows of one execution and one record."""
 
     def __init__(self) -> None:
@@ -368,52 +368,52 @@ class Keeper:
 
 
 @pytest.fixture
-def keeper(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Keeper:
-    keeper = Keeper()
-    monkeypatch.setattr(bench.aws, "_keeper", keeper)
-    return keeper
+def persister(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> StatePersister:
+    persister = StatePersister()
+    monkeypatch.setattr(bench.aws, "_persister", persister)
+    return persister
 
 
-def test_nobody_is_told_of_objects(bench: Bench, keeper: Keeper) -> None:
+def test_nobody_is_told_of_objects(bench: Bench, persister: StatePersister) -> None:
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="a-bucket")
     s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
     s3.delete_object(Bucket="a-bucket", Key="key")
-    assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
+    assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
     with patches.without("objects as files"):
         s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
         s3.delete_object(Bucket="a-bucket", Key="key")
-    assert [what for what in keeper.told if what != "wanted key"] == ["object key", "deleted key"]
+    assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
 
 
-def test_nobody_is_told_which_objects_are_wanted(bench: Bench, keeper: Keeper) -> None:
+def test_nobody_is_told_which_objects_are_wanted(bench: Bench, persister: StatePersister) -> None:
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="b-bucket")
     s3.put_object(Bucket="b-bucket", Key="job/file", Body=b"")
-    keeper.told.clear()
+    persister.told.clear()
     s3.get_object(Bucket="b-bucket", Key="job/file")
     s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
-    assert set(keeper.told) == {"wanted job/file", "wanted job/"}
-    keeper.told.clear()
+    assert set(persister.told) == {"wanted job/file", "wanted job/"}
+    persister.told.clear()
     with patches.without("objects when they are wanted"):
         s3.get_object(Bucket="b-bucket", Key="job/file")
         s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
-    assert keeper.told == []
+    assert persister.told == []
 
 
-def test_an_execution_that_left_memory_is_unknown(bench: Bench, keeper: Keeper) -> None:
+def test_an_execution_that_left_memory_is_unknown(bench: Bench, persister: StatePersister) -> None:
     states = bench.aws.client("stepfunctions")
     definition = machine(Done={"Type": "Succeed"})
     arn = states.create_state_machine(name="left", definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
     started = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="now")["executionArn"]
     bench.aws.wait_for(started)
-    keeper.told.clear()
+    persister.told.clear()
     for _ in range(2):
         with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
         with patches.without("earlier executions, described"), pytest.raises(ClientError):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
-    assert keeper.told == ["asked for an execution"] * 2
+    assert persister.told == ["asked for an execution"] * 2
     with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
         states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
     with patches.without("earlier executions, by name"):
@@ -421,7 +421,7 @@ def test_an_execution_that_left_memory_is_unknown(bench: Bench, keeper: Keeper) 
     bench.aws.wait_for(again["executionArn"])
 
 
-def test_records_are_only_in_memory(bench: Bench, keeper: Keeper) -> None:
+def test_records_are_only_in_memory(bench: Bench, persister: StatePersister) -> None:
     logs = bench.aws.client("logs")
     wanted = {"logGroupName": "/task", "filterPattern": '{ $.artifact_prefix = "job" }'}
     first = logs.filter_log_events(**wanted, limit=2)
@@ -454,38 +454,38 @@ def test_pages_of_every_site_may_read_answers(bench: Bench) -> None:
         assert "Access-Control-Allow-Origin" in client.get("/", headers={"Origin": "https://a.example"}).headers
 
 
-def test_nobody_is_told_of_executions_that_begin(bench: Bench, keeper: Keeper) -> None:
+def test_nobody_is_told_of_executions_that_begin(bench: Bench, persister: StatePersister) -> None:
     definition = machine(Wait={"Type": "Wait", "Seconds": 60, "End": True})
     arns = [bench.start(definition)]
-    assert keeper.told == ["execution RUNNING"]
+    assert persister.told == ["execution RUNNING"]
     with patches.without("beginnings of executions"):
         arns.append(bench.start(definition))
-    assert keeper.told == ["execution RUNNING"]
+    assert persister.told == ["execution RUNNING"]
     for arn in arns:
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
         bench.aws.wait_for(arn)
 
 
-def test_nobody_is_told_of_log_records(bench: Bench, keeper: Keeper) -> None:
+def test_nobody_is_told_of_log_records(bench: Bench, persister: StatePersister) -> None:
     logs = bench.aws.client("logs")
     logs.create_log_group(logGroupName="/group")
     logs.create_log_stream(logGroupName="/group", logStreamName="stream")
     now = int(time.time() * 1000)
     record = {"logGroupName": "/group", "logStreamName": "stream", "logEvents": [{"timestamp": now, "message": "text"}]}
     logs.put_log_events(**record)
-    assert keeper.told == [f"line text of /group at {now}"]
+    assert persister.told == [f"line text of /group at {now}"]
     with patches.without("log records as lines"):
         logs.put_log_events(**record)
-    assert len(keeper.told) == 1
+    assert len(persister.told) == 1
 
 
 def test_an_object_that_the_disk_has_no_room_for_is_an_untold_failure(
-    bench: Bench, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, persister: StatePersister, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(key: Any) -> None:
         raise StorageError("the disk of /data is full")
 
-    monkeypatch.setattr(keeper, "keep_object", full)
+    monkeypatch.setattr(persister, "keep_object", full)
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="full-bucket")
     with pytest.raises(ClientError, match="the disk of /data is full") as refused:

@@ -46,7 +46,7 @@ MISCONFIGURED = {
     "UnsupportedSignatureVersionError",
     "ValidationError",
 }
-MAY_PASS = {
+RETRYABLE = {
     "ExpiredToken": 400,
     "RequestTimeout": 400,
     "RequestTimeTooSkewed": 403,
@@ -155,7 +155,7 @@ def answering(code: str, status: int) -> Callable[..., Any]:
     return answer
 
 
-@pytest.mark.parametrize(("code", "status"), MAY_PASS.items())
+@pytest.mark.parametrize(("code", "status"), RETRYABLE.items())
 def test_a_refusal_that_may_pass_is_tried_again(code: str, status: int, refused: Any) -> None:
     errors = refused(answering(code, status))
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from compose_runner.analysis.fetch.bundle import restore_bundle, save_bundle
 from compose_runner.analysis.write.provenance import machine, versions
-from compose_runner.analysis.write.result_directory import STATE, write_whole
+from compose_runner.analysis.write.result_directory import STATE, atomic_write
 from compose_runner.errors import TemporaryError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class CheckpointDirectory:
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a checkpoint."""
-        write_whole(self.path / name, content)
+        atomic_write(self.path / name, content)
 
     def clear(self) -> None:
         """Remove the folder."""

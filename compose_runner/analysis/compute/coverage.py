@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.write.result_directory import write_whole
+from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.errors import EmptyResultError, ImageError
 from compose_runner.escaping import table_cell
 
@@ -123,7 +123,7 @@ class Coverage:
         rows = (_COLUMNS, *(analysis.cells() for analysis in self.analyses))
         lines = ("\t".join(table_cell(" ".join(cell.split())) for cell in row) for row in rows)
         path = Path(result_dir) / COVERAGE_FILENAME
-        write_whole(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+        atomic_write(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
         return path
 
 

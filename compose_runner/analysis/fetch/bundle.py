@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
-from compose_runner.analysis.write.result_directory import write_whole
+from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.compose.document_shapes import Entity, SnapshotReference, canonical_json, identifier, unwrapped
 from compose_runner.compose.document_sources import DocumentReader, Found, distinct_snapshots, find_live, find_snapshots
 from compose_runner.compose.json_documents import MOST_BYTES, parse_json, strict_json
@@ -353,7 +353,7 @@ def _read_json(file: Path, document: str) -> Any:
 def _write_json(file: Path, document: Any) -> None:
     content = strict_json(document, ensure_ascii=True).encode() + b"\n"
     # no time in the header: the same bundle gives the same bytes
-    write_whole(file, gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
+    atomic_write(file, gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
 
 
 def _text(value: object) -> str | None:

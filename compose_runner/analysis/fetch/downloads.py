@@ -14,7 +14,7 @@ import urllib3
 
 from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts
 from compose_runner.compose.connections import Deadline, TimeLimitError
-from compose_runner.compose.http_client import MAY_PASS, Limits, SizeLimitError, answering, reason_of
+from compose_runner.compose.http_client import RETRYABLE, Limits, SizeLimitError, answering, reason_of
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _stream(
     with answering(address, limits=limits, allowed=allowed, attempts=attempts, headers=headers) as answer:
         if answer.status == HTTPStatus.NOT_MODIFIED:
             return None
-        if answer.status in MAY_PASS:
+        if answer.status in RETRYABLE:
             raise ServiceUnavailableError(document, address, f"the service answered {answer.status}")
         if answer.status != HTTPStatus.OK:
             raise DocumentMissingError(document, address, f"the service answered {answer.status}")

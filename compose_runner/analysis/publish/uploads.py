@@ -18,7 +18,7 @@ from compose_runner.analysis.compute.coverage import COVERAGE_FILENAME
 from compose_runner.analysis.publish.record import BUNDLE_FILENAME, RECORD_FILENAME
 from compose_runner.compose.document_shapes import Entity, identifier
 from compose_runner.compose.document_sources import DocumentReader
-from compose_runner.compose.http_client import CONNECT_SECONDS, MAY_PASS, pool, reason_of, retries
+from compose_runner.compose.http_client import CONNECT_SECONDS, RETRYABLE, pool, reason_of, retries
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnavailableError, UploadKeyError
 from compose_runner.service.storage import METADATA_FILENAME
@@ -218,10 +218,10 @@ def _refuse_errors(answer: urllib3.BaseHTTPResponse, what: str, address: str, up
     """Turn an answer other than success into the error that it means."""
     if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
         return
-    words = _words_of(answer.data.replace(upload_key.encode(), b"***"))
-    said = f"Compose answered {answer.status}" + (f": {words}" if words else "")
+    message = _message(answer.data.replace(upload_key.encode(), b"***"))
+    said = f"Compose answered {answer.status}" + (f": {message}" if message else "")
     error: ComposeRunnerError
-    if answer.status in MAY_PASS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if answer.status in RETRYABLE or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         error = ServiceUnavailableError(what, address, said)
     elif answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         error = UploadKeyError(f"{what}: {said} ({address}). The upload key is not valid for this meta-analysis.")
@@ -230,7 +230,7 @@ def _refuse_errors(answer: urllib3.BaseHTTPResponse, what: str, address: str, up
     raise error
 
 
-def _words_of(body: bytes) -> str:
+def _message(body: bytes) -> str:
     """The reason in an answer, in one short line."""
     text = body[:100_000].decode("utf-8", "replace")
     try:

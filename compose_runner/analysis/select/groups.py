@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.select.annotations import AnalysisKey, columns_of, notes_of
 from compose_runner.errors import SelectionError
-from compose_runner.specification.conditions import Condition, text_of
-from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, shown
+from compose_runner.specification.conditions import Condition, to_text
+from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, truncate_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,16 +74,16 @@ def choose_analyses(
     column = specification.filter
     if column not in columns:
         raise SelectionError(
-            f"The specification selects analyses by {shown(column)}, a column that the annotation has not. "
-            f"It has: {', '.join(map(shown, sorted(columns))) or 'none'}."
+            f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation has not. "
+            f"It has: {', '.join(map(truncate_repr, sorted(columns))) or 'none'}."
         )
     values = [note.get(column) for note in notes_of(analyses, annotation)]
     kind = _KINDS.get(columns[column] or "") or _kind_of(values)
     read = _READERS[kind]
     if not specification.first and kind != BOOLEAN:
         raise SelectionError(
-            f"The column {shown(column)} holds {kind}s, so the specification needs conditions and weights that say "
-            f"which values to take. {_existing(kind, values)}"
+            f"The column {truncate_repr(column)} holds {kind}s, so the specification needs conditions and weights "
+            f"that say which values to take. {_existing(kind, values)}"
         )
     found = [read(value) for value in values]
     first = _meeting(specification.first or (True,), kind, column, found, values)
@@ -91,7 +91,7 @@ def choose_analyses(
     if second is not None and set(first) & set(second):
         raise SelectionError(
             f"The conditions {_listed(specification.first)} and {_listed(specification.second)} select the same "
-            f"analyses of the column {shown(column)} for both groups."
+            f"analyses of the column {truncate_repr(column)} for both groups."
         )
     return ChosenAnalyses(first, second)
 
@@ -105,8 +105,8 @@ def _meeting(
         value = _READERS[kind](condition)
         if value is None or (kind == BOOLEAN and not is_truth_value(condition)):
             raise SelectionError(
-                f"The condition {shown(condition)} cannot be a value of the {kind} column {shown(column)}. "
-                f"{_existing(kind, values)}"
+                f"The condition {truncate_repr(condition)} cannot be a value of the {kind} column "
+                f"{truncate_repr(column)}. {_existing(kind, values)}"
             )
         wanted.append(value)
     one_of = set(wanted)
@@ -114,7 +114,7 @@ def _meeting(
     if not places:
         raise SelectionError(
             f"No analysis is selected: none of the {len(values)} analyses has {_listed(conditions)} in the column "
-            f"{shown(column)}. {_existing(kind, values)}"
+            f"{truncate_repr(column)}. {_existing(kind, values)}"
         )
     return places
 
@@ -144,7 +144,7 @@ def _as_number(value: object) -> float | None:
 
 
 def _as_string(value: object) -> str | None:
-    return None if value is None else text_of(value)
+    return None if value is None else to_text(value)
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: _as_number, STRING: _as_string}
@@ -167,13 +167,13 @@ def _existing(kind: str, values: Sequence[Any]) -> str:
         if value is None:
             counts["no note"] += 1
         elif kind == BOOLEAN:
-            counts[text_of(_as_truth(value))] += 1
+            counts[to_text(_as_truth(value))] += 1
         else:
-            counts[shown(value)] += 1
+            counts[truncate_repr(value)] += 1
     listed = [f"{value} ({count})" for value, count in counts.most_common(SHOWN_VALUES)]
     more = f" and {len(counts) - SHOWN_VALUES} more" if len(counts) > SHOWN_VALUES else ""
     return f"There are: {', '.join(listed) or 'no analyses'}{more}."
 
 
 def _listed(conditions: Sequence[Condition]) -> str:
-    return " or ".join(shown(condition) for condition in conditions)
+    return " or ".join(truncate_repr(condition) for condition in conditions)

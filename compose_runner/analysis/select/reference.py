@@ -24,7 +24,7 @@ from platformdirs import user_cache_path
 
 from compose_runner.analysis.fetch.downloads import PARTIAL, download
 from compose_runner.analysis.fetch.validation import UNCOUNTED, check_studyset
-from compose_runner.analysis.write.result_directory import write_whole
+from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.analysis.write.result_record import sha256_of
 from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.compose.environments import reference_studysets
@@ -187,7 +187,7 @@ def _revalidated(
         "etag": answer.get("etag"),
         "last_modified": answer.get("last-modified"),
     }
-    write_whole(about, json.dumps(about_new, indent=1).encode())
+    atomic_write(about, json.dumps(about_new, indent=1).encode())
     return str(about_new["sha256"])
 
 

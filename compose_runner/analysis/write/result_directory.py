@@ -163,7 +163,7 @@ class ResultDirectory:
     def write(self, name: str, content: bytes) -> None:
         """Write one file of the run, whole or not at all."""
         with self.writing() as folder:
-            write_whole(folder / name, content)
+            atomic_write(folder / name, content)
 
     def remove(self, name: str) -> None:
         """Remove one file that a run wrote; one that is not as the run wrote it stays."""
@@ -364,7 +364,7 @@ class ResultDirectory:
         new.replace(state / _RECORD)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from compose_runner.local.aws.containers import ContainerRun
-    from compose_runner.local.state.restart import Keeper
+    from compose_runner.local.state.restart import StatePersister
 
 REGION = "us-east-1"
-# ended executions that are in memory, with their histories and tasks; an engine without an archive forgets earlier ones
+# ended executions that are in memory, with their histories and tasks; without a state directory earlier ones are lost
 MEMORY_EXECUTIONS = 32
 ACCOUNT = "123456789012"
 _only_one = threading.Lock()
@@ -141,7 +141,7 @@ class EmbeddedAws:
         self._max_parallel_tasks = max_parallel_tasks
         self._port = port
         self._moto_settings: Any = {}
-        self._keeper: Keeper | None = None
+        self._persister: StatePersister | None = None
         self._on_line = on_line
         self._server: AwsServer | None = None
         self._override_names: frozenset[str] | None = None
@@ -359,8 +359,8 @@ class EmbeddedAws:
             if not line.strip():
                 return
             now = int(time.time() * 1000)
-            if self._keeper is not None:
-                self._keeper.keep_line(group, now, line)
+            if self._persister is not None:
+                self._persister.keep_line(group, now, line)
             else:
                 with self._streams_lock:
                     # a new dictionary: another thread may be walking through the one that is there
@@ -445,23 +445,23 @@ class EmbeddedAws:
 
     def want_objects(self, bucket: str, name: str | None) -> None:
         """Read a job's objects from their files, if they are not in memory."""
-        if self._keeper is not None:
-            self._keeper.want_objects(bucket, name)
+        if self._persister is not None:
+            self._persister.want_objects(bucket, name)
 
     def keep_object(self, key: Any) -> None:
         """Keep a new object as a file."""
-        if self._keeper is not None:
-            self._keeper.keep_object(key)
+        if self._persister is not None:
+            self._persister.keep_object(key)
 
     def forget_object(self, bucket: str, name: str) -> None:
         """Remove a deleted object's file."""
-        if self._keeper is not None:
-            self._keeper.forget_object(bucket, name)
+        if self._persister is not None:
+            self._persister.forget_object(bucket, name)
 
     def keep_execution(self, execution: Any) -> None:
         """Record that an execution began or ended, and forget the one that ended long before."""
-        if self._keeper is not None:
-            self._keeper.keep_execution(execution)
+        if self._persister is not None:
+            self._persister.keep_execution(execution)
         if execution.status == "RUNNING":
             return
         self._ended.append(execution.exec_arn)
@@ -486,33 +486,33 @@ class EmbeddedAws:
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:
         """Whether an execution of this name ended and is no longer in memory."""
-        return self._keeper is not None and self._keeper.knows_execution(state_machine_arn, name)
+        return self._persister is not None and self._persister.knows_execution(state_machine_arn, name)
 
     def earlier_execution(self, execution_arn: str) -> Any:
         """Read an execution that ended and is no longer in memory."""
-        return self._keeper.earlier_execution(execution_arn) if self._keeper is not None else None
+        return self._persister.earlier_execution(execution_arn) if self._persister is not None else None
 
     def kept_records(self, group: str, name: str, value: str) -> list[Any] | None:
         """Read a job's log records from their file."""
-        if self._keeper is None:
+        if self._persister is None:
             return None
-        return self._keeper.records(group, value) if name == ARTIFACT_PREFIX else []
+        return self._persister.records(group, value) if name == ARTIFACT_PREFIX else []
 
     def keep_line(self, group: str, timestamp: int, line: str) -> None:
         """Keep a log record."""
-        if self._keeper is not None:
-            self._keeper.keep_line(group, timestamp, line)
+        if self._persister is not None:
+            self._persister.keep_line(group, timestamp, line)
 
-    def keep_in(self, keeper: Keeper) -> int:
-        """Tell this AWS what an archive holds, and keep everything there from now on; returns the number of jobs.
+    def keep_in(self, persister: StatePersister) -> int:
+        """Tell this AWS what a state directory holds, and keep everything there from now on; gives the number of jobs.
 
         Parameters
         ----------
-        keeper : Keeper
-            Knows the archive, the bucket and the state machine, which must exist.
+        persister : StatePersister
+            Knows the state directory, the bucket and the state machine, which must exist.
         """
-        jobs = keeper.open(self.account, self.region)
-        self._keeper = keeper
+        jobs = persister.open(self.account, self.region)
+        self._persister = persister
         return jobs
 
     def _fail(self, task: Any, fault: TaskFault) -> None:

@@ -75,8 +75,8 @@ if TYPE_CHECKING:
     from compose_runner.local.aws.signatures import Keys
 
 MOTO_VERSION = "5.2.5"
-# how long a look at a running task may take, in seconds, and the pause between two looks
-LOOK_SECONDS = 0.5
+# how long a poll of a running task may take, in seconds, and the pause between two polls
+POLL_SECONDS = 0.5
 PAUSE_SECONDS = 0.02
 # of FilterLogEvents, on one page
 MAX_EVENTS = 10_000
@@ -256,13 +256,13 @@ def _build_sync_resolver(self: Any, env: Any, **arguments: Any) -> Callable[[], 
     submitted = env.stack[-1]["Tasks"][0]
     execution = env.states.context_object.context_object_data["Execution"]
     host().note_task(execution["Id"], submitted["ClusterArn"], submitted["TaskArn"])
-    look = _original_build_sync_resolver(self, env=env, **arguments)
+    poll = _original_build_sync_resolver(self, env=env, **arguments)
 
     def resolve() -> Any:
         if not _has_stopped(submitted["TaskArn"]):
-            host().wait(submitted["TaskArn"], LOOK_SECONDS)
+            host().wait(submitted["TaskArn"], POLL_SECONDS)
             return None
-        task = look()
+        task = poll()
         if task and any(container.get("ExitCode") != 0 for container in task["Containers"]):
             raise _task_failed(self, env, to_json_str(task))
         return task
@@ -739,7 +739,7 @@ PATCHES = (
     ),
     Patch(
         "quick looks",
-        "The pause of half a second between two looks at a task would be added to every job; the look "
+        "The pause of half a second between two polls of a task would be added to every job; the poll "
         "itself waits here.",
         state_task_service_callback,
         {"_DELAY_SECONDS_SYNC_CONDITION_CHECK": PAUSE_SECONDS},
@@ -864,7 +864,7 @@ PATCHES = (
     ),
     Patch(
         "JSON filter patterns",
-        "A filter pattern that compares a field matches every record, so that every look at one job would carry the "
+        "A filter pattern that compares a field matches every record, so that every poll of one job would carry the "
         "records of all jobs.",
         EventMessageFilter,
         {"matches": _filter_matches},

@@ -30,11 +30,11 @@ from compose_runner.local.state.private_files import (
     UNFINISHED,
     OddFileError,
     append_line,
+    atomic_write,
     make_directory,
     opened,
     read_whole,
     tighten,
-    write_whole,
 )
 from compose_runner.local.state.records import RUNNING, JobRecord, LogLine, reason_of
 from compose_runner.service.storage import is_artifact_prefix
@@ -63,7 +63,7 @@ class StorageError(Exception):
     """Something cannot be kept: the disk is full, or an odd file is in the way."""
 
 
-class Archive:
+class StateDirectory:
     """Keeps what a restarted service must still know.
 
     Parameters
@@ -170,7 +170,7 @@ class Archive:
         """
         with self._keeping(path):
             make_directory(path.parent, self.artifacts)
-            write_whole(path, content)
+            atomic_write(path, content)
         return FileBuffer(path, self)
 
     def forget_object(self, path: Path) -> None:
@@ -239,7 +239,7 @@ class Archive:
             return
         path = self._jobs / f"{record['name']}.json"
         with self._lock, self._keeping(path):
-            write_whole(path, json.dumps(record, indent=1).encode())
+            atomic_write(path, json.dumps(record, indent=1).encode())
 
     def knows(self, artifact_prefix: str) -> bool:
         """Whether a job of this name was recorded, whatever is left of the record."""
@@ -395,13 +395,13 @@ class FileBuffer:
     ----------
     path : Path
         The file.
-    archive : Archive
+    state_directory : StateDirectory
         Whose it is.
     """
 
-    def __init__(self, path: Path, archive: Archive) -> None:
+    def __init__(self, path: Path, state_directory: StateDirectory) -> None:
         self.path = path
-        self._archive = archive
+        self._state_directory = state_directory
         self._position = 0
 
     def seek(self, position: int) -> int:
@@ -413,7 +413,7 @@ class FileBuffer:
         """Read from the position on; nothing if the file has gone or is none any more."""
         data = b""
         with (
-            self._archive._skipping(),
+            self._state_directory._skipping(),
             suppress(FileNotFoundError),
             opened(self.path) as descriptor,
             os.fdopen(os.dup(descriptor), "rb") as file,
@@ -428,7 +428,7 @@ class FileBuffer:
 
     def write(self, data: bytes) -> int:
         """Replace the content, whole or not at all."""
-        self._archive.keep_object(self.path, data)
+        self._state_directory.keep_object(self.path, data)
         self._position = len(data)
         return len(data)
 

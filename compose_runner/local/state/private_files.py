@@ -1,4 +1,4 @@
-"""Files that only their owner can read, and that may be anything: how the archive reads and writes its directory.
+"""Files that only their owner can read, and that may be anything: how the state directory is read and written.
 
 Whatever somebody else put there (a pipe, a link, a directory in a file's place) is an :class:`OddFileError` and never
 an end of the service. No symbolic link is followed, neither at the end of a path nor on the way to it.
@@ -128,7 +128,7 @@ def read_whole(path: Path, limit: int) -> bytes:
             return file.read(limit)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Replace a file's content, whole or not at all.
 
     Raises

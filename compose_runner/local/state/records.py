@@ -1,4 +1,4 @@
-"""What the archive's files hold, checked: a record that somebody changed by hand must not end the service."""
+"""What the state directory's files hold, checked: a record that somebody changed by hand must not end the service."""
 
 from __future__ import annotations
 

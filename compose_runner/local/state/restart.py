@@ -1,4 +1,4 @@
-"""Between moto's memory and the archive: what is kept as files, and what moto is told when somebody asks for it.
+"""Between moto's memory and the state directory: what is kept as files, and what moto gets back when it is asked for.
 
 Running jobs and the :data:`MEMORY_JOBS` that were asked for last are in moto's memory; every other job is read from its
 files again when a request names it, whether it ended a moment ago or before the service was started. So memory does not
@@ -28,7 +28,7 @@ from compose_runner.service.storage import is_artifact_prefix
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from compose_runner.local.state.directory import Archive
+    from compose_runner.local.state.directory import StateDirectory
     from compose_runner.local.state.records import LogLine
 
 # ended jobs whose objects are in memory
@@ -39,12 +39,12 @@ _BESIDE = (".progress", ".checkpoints")
 _LAST_SECOND = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
-class Keeper:
-    """Keeps one bucket and one state machine in an archive.
+class StatePersister:
+    """Keeps one bucket and one state machine in a state directory.
 
     Parameters
     ----------
-    archive : Archive
+    state_directory : StateDirectory
         Where.
     bucket, results_prefix : str
         Where jobs leave their objects.
@@ -52,8 +52,10 @@ class Keeper:
         Whose executions are jobs.
     """
 
-    def __init__(self, archive: Archive, bucket: str, results_prefix: str, state_machine_arn: str) -> None:
-        self.archive = archive
+    def __init__(
+        self, state_directory: StateDirectory, bucket: str, results_prefix: str, state_machine_arn: str
+    ) -> None:
+        self.state_directory = state_directory
         self.bucket = bucket
         self.results_prefix = results_prefix.strip("/")
         self.state_machine_arn = state_machine_arn
@@ -63,7 +65,7 @@ class Keeper:
         self._in_memory: OrderedDict[str, None] = OrderedDict()
 
     def open(self, account: str, region: str) -> int:
-        """Look at what the archive holds; returns the number of jobs.
+        """Look at what the state directory holds; returns the number of jobs.
 
         Parameters
         ----------
@@ -71,8 +73,8 @@ class Keeper:
             Where bucket and state machine were made.
         """
         self._account, self._region = account, region
-        self.archive.check()
-        return self.archive.fail_running_jobs()
+        self.state_directory.check()
+        return self.state_directory.fail_running_jobs()
 
     # -- objects -------------------------------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ class Keeper:
             return
         keys = self._keys()
         try:
-            buffer = self.archive.keep_object(path, key.value)
+            buffer = self.state_directory.keep_object(path, key.value)
         except StorageError:
             self._drop(key.name)
             if path.is_file():
@@ -109,7 +111,7 @@ class Keeper:
         """Remove an object's file, and the mark that a bucket with versions leaves in its place."""
         path = self._file_of(bucket, name)
         if path is not None:
-            self.archive.forget_object(path)
+            self.state_directory.forget_object(path)
             self._drop(name)
 
     def want_objects(self, bucket: str, name: str | None) -> None:
@@ -127,7 +129,7 @@ class Keeper:
             self._want(job)
 
     def _file_of(self, bucket: str, name: str) -> Path | None:
-        return self.archive.file_of(name, self.results_prefix) if bucket == self.bucket else None
+        return self.state_directory.file_of(name, self.results_prefix) if bucket == self.bucket else None
 
     def _job_of(self, name: str) -> str | None:
         prefix = f"{self.results_prefix}/" if self.results_prefix else ""
@@ -144,7 +146,7 @@ class Keeper:
         with self._lock:
             if job not in self._in_memory:
                 for place in (job, *(f"{folder}/{job}{end}" for folder in _BESIDE for end in ("", ".json"))):
-                    for below, path in self.archive.files(place):
+                    for below, path in self.state_directory.files(place):
                         name = f"{self.results_prefix}/{below}" if self.results_prefix else below
                         if name not in self._keys():
                             self._remember(name, path)
@@ -169,7 +171,7 @@ class Keeper:
         backend = s3_backends[self._account]["aws"]
         key = patches.put_object_in_memory(backend, self.bucket, name, b"")
         key._value_buffer.close()
-        key._value_buffer, key._etag = FileBuffer(path, self.archive), None
+        key._value_buffer, key._etag = FileBuffer(path, self.state_directory), None
         status = path.lstat()
         key.contentsize = status.st_size
         seconds = min(max(status.st_mtime, 0.0), _LAST_SECOND)
@@ -207,7 +209,7 @@ class Keeper:
                 self._want(execution.name)
             # without its record a job goes on, but a restarted service will not know it
             with suppress(StorageError):
-                self.archive.record_job(record)
+                self.state_directory.record_job(record)
 
     def _drop_uploads(self, job: str) -> None:
         """Forget the parts of uploads that a task which was killed did not complete."""
@@ -218,14 +220,14 @@ class Keeper:
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:
         """Whether a job of this name ran before."""
-        return state_machine_arn == self.state_machine_arn and self.archive.knows(name)
+        return state_machine_arn == self.state_machine_arn and self.state_directory.knows(name)
 
     def earlier_execution(self, execution_arn: str) -> Any:
         """Read an execution that is not in memory any more; None if there is none."""
         executions = self.state_machine_arn.replace(":stateMachine:", ":execution:", 1)
         if not execution_arn.startswith(f"{executions}:"):
             return None
-        record = self.archive.job(execution_arn.removeprefix(f"{executions}:"))
+        record = self.state_directory.job(execution_arn.removeprefix(f"{executions}:"))
         if record is None or record.status == RUNNING:
             return None
         machine = stepfunctions_parser_backends[self._account][self._region].describe_state_machine(
@@ -258,10 +260,10 @@ class Keeper:
         except (ValueError, RecursionError):
             return
         if isinstance(record, dict) and isinstance(record.get(ARTIFACT_PREFIX), str):
-            self.archive.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
+            self.state_directory.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
 
     def records(self, group: str, job: str) -> list[LogLine]:
         """A job's records in a log group, in the order in which they came."""
         if not is_artifact_prefix(job):
             return []
-        return [record for record in self.archive.lines(job) if record.group == group]
+        return [record for record in self.state_directory.lines(job) if record.group == group]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from compose_runner.errors import SpecificationError
-from compose_runner.specification.conditions import pair_conditions, text_of
+from compose_runner.specification.conditions import pair_conditions, to_text
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_conditions_that_make_no_groups_are_refused(conditions: Any, weights: An
 
 @pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (2.0, "2"), (2.5, "2.5"), ("x", "x")])
 def test_values_are_written_as_the_form_shows_them(value: object, text: str) -> None:
-    assert text_of(value) == text
+    assert to_text(value) == text

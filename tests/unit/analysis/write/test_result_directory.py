@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
-from compose_runner.analysis.write.result_directory import STATE, ResultDirectory, write_whole
+from compose_runner.analysis.write.result_directory import STATE, ResultDirectory, atomic_write
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ResultDirectoryError
@@ -360,13 +360,13 @@ def test_a_file_never_takes_a_name_that_was_taken_at_the_last_moment(
 
 def test_write_whole_replaces_a_file_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metadata.json"
-    write_whole(path, json.dumps({"seed": 1}).encode())
+    atomic_write(path, json.dumps({"seed": 1}).encode())
 
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_whole(path, json.dumps({"seed": 2}).encode())
+        atomic_write(path, json.dumps({"seed": 2}).encode())
     assert json.loads(path.read_bytes()) == {"seed": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["metadata.json"]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.local.state import directory as archives
+from compose_runner.local.state import directory as state_directories
 from compose_runner.local.state import private_files
-from compose_runner.local.state.directory import Archive, StorageError
+from compose_runner.local.state.directory import StateDirectory, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,31 +42,33 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 
 def filled(data: Path) -> None:
     """A directory with a whole job and one that is to be damaged."""
-    archive = Archive(data)
+    state_directory = StateDirectory(data)
     for name in ("whole", "broken"):
-        archive.record_job({**JOB, "name": name})
-        archive.record_line(name, "/task", 1_790_000_000_000, f"line of {name}")
-        path = archive.file_of(f"results/{name}/tables/table.tsv", "results")
+        state_directory.record_job({**JOB, "name": name})
+        state_directory.record_line(name, "/task", 1_790_000_000_000, f"line of {name}")
+        path = state_directory.file_of(f"results/{name}/tables/table.tsv", "results")
         assert path is not None
-        archive.keep_object(path, b"table")
-    archive.close()
+        state_directory.keep_object(path, b"table")
+    state_directory.close()
 
 
 def everything(data: Path) -> dict[str, Any]:
     """What a service finds in the directory at its start and afterwards."""
-    archive = Archive(data)
+    state_directory = StateDirectory(data)
     try:
-        archive.check()
-        number = archive.fail_running_jobs()
-        objects = {below: archives.FileBuffer(path, archive).read() for below, path in archive.files()}
+        state_directory.check()
+        number = state_directory.fail_running_jobs()
+        objects = {
+            below: state_directories.FileBuffer(path, state_directory).read() for below, path in state_directory.files()
+        }
         return {
             "number": number,
-            "jobs": {name: archive.job(name) for name in ("whole", "broken")},
-            "lines": {name: list(archive.lines(name)) for name in ("whole", "broken")},
+            "jobs": {name: state_directory.job(name) for name in ("whole", "broken")},
+            "lines": {name: list(state_directory.lines(name)) for name in ("whole", "broken")},
             "objects": objects,
         }
     finally:
-        archive.close()
+        state_directory.close()
 
 
 def is_whole(found: dict[str, Any]) -> bool:
@@ -160,7 +162,7 @@ def test_a_record_that_is_none_is_skipped_and_named(
         b'{"group": 5, "timestamp": 1, "message": {}}\n',
         b"\0" * 4096,
         b"[" * 100_000 + b"\n",
-        b"x" * (archives.MAX_LINE_BYTES * 2) + b"\n",
+        b"x" * (state_directories.MAX_LINE_BYTES * 2) + b"\n",
     ],
     ids=range(12),
 )
@@ -245,19 +247,21 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
             or warnings()
         )
     # jobs go on, and nothing outside is written to
-    archive = Archive(data)
+    state_directory = StateDirectory(data)
     for name in ("new", "broken"):
         for write in (
-            lambda name=name: archive.record_job({**JOB, "name": name}),
-            lambda name=name: archive.keep_object(archive.artifacts / name / "tables" / "table.tsv", b"new"),
+            lambda name=name: state_directory.record_job({**JOB, "name": name}),
+            lambda name=name: state_directory.keep_object(
+                state_directory.artifacts / name / "tables" / "table.tsv", b"new"
+            ),
         ):
             try:
                 write()
             except StorageError:
                 assert name == "broken"
-        archive.record_line(name, "/task", 1, "new line")
-    assert archive.job("new") is not None
-    archive.close()
+        state_directory.record_line(name, "/task", 1, "new line")
+    assert state_directory.job("new") is not None
+    state_directory.close()
     assert sorted(path.name for path in outside.iterdir()) == ["broken.json", "secret"]
     assert (outside / "secret").read_text() == SECRET
 
@@ -317,8 +321,8 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
     tmp_path: Path, warnings: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(tmp_path)
-    archive = Archive(tmp_path)
-    table = archive.artifacts / "whole" / "tables" / "table.tsv"
+    state_directory = StateDirectory(tmp_path)
+    table = state_directory.artifacts / "whole" / "tables" / "table.tsv"
 
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
@@ -327,24 +331,24 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
         patch.setattr(private_files.os, "write", full)
         for _ in range(5):
             with pytest.raises(StorageError, match="is full"):
-                archive.keep_object(table, b"new")
+                state_directory.keep_object(table, b"new")
             with pytest.raises(StorageError):
-                archive.record_job({**JOB, "name": "whole"})
-            archive.record_line("whole", "/task", 1, "a line")
+                state_directory.record_job({**JOB, "name": "whole"})
+            state_directory.record_line("whole", "/task", 1, "a line")
     assert warnings().count("\n") == 1
     assert "make room" in warnings()
     assert table.read_bytes() == b"table"
     assert [path.name for path in table.parent.iterdir()] == ["table.tsv"]
-    archive.keep_object(table, b"new")
+    state_directory.keep_object(table, b"new")
     assert table.read_bytes() == b"new"
-    archive.close()
+    state_directory.close()
 
 
 def test_a_line_after_one_that_was_cut_off_is_whole(tmp_path: Path) -> None:
     filled(tmp_path)
     log = tmp_path / "logs" / "whole.jsonl"
     log.write_bytes(log.read_bytes() + b'{"group": "/ta')
-    archive = Archive(tmp_path)
-    archive.record_line("whole", "/task", 1, "next")
-    assert [line.message for line in archive.lines("whole")] == ["line of whole", "next"]
-    archive.close()
+    state_directory = StateDirectory(tmp_path)
+    state_directory.record_line("whole", "/task", 1, "next")
+    assert [line.message for line in state_directory.lines("whole")] == ["line of whole", "next"]
+    state_directory.close()
