@@ -1,4 +1,4 @@
-"""How far a run is: one record, written by whoever computes and read by whoever waits."""
+"""How far a run is: one record, written by the process that computes and read by those that wait."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ProgressRecord(BaseModel):
 
 
 class ProgressListener(Protocol):
-    """Whoever wants to see progress: a terminal's bar, a log, an object in S3."""
+    """A receiver of progress: a terminal's bar, a log, an object in S3."""
 
     def __call__(self, record: ProgressRecord) -> None:
         """Take one record; called from any thread, must not raise."""

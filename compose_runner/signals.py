@@ -66,7 +66,7 @@ class SignalWatch:
         _watch = self
 
     def close(self) -> None:
-        """Give the signals back to whoever had them."""
+        """Give the signals back to their earlier handlers."""
         global _watch
         _watch = None
         signal.set_wakeup_fd(self._wakeup_before)

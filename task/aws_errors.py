@@ -45,7 +45,7 @@ AWS_ERRORS: tuple[type[BaseException], ...] = (
 )
 MISSING = frozenset({"404", "NoSuchKey"})
 DISK_FULL = "DiskFull"
-# codes of AWS that another task would meet as well; whoever operates the service has to change something
+# codes of AWS that another task would meet as well; the operator of the service has to change something
 NEVER_PASSES = frozenset(
     {
         "403",
@@ -150,7 +150,7 @@ def refusal(what: str, address: str, error: BaseException) -> ComposeRunnerError
     reason = str(error) or type(error).__name__
     if is_retryable(error):
         return ServiceUnavailableError(what, address, reason)
-    return AnalysisError(f"{what}: {reason} ({address}). Whoever operates the service must look at this.")
+    return AnalysisError(f"{what}: {reason} ({address}). The operator of the service must look at this.")
 
 
 def _is_of_aws(error: BaseException) -> bool:

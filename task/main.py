@@ -50,7 +50,7 @@ _STOPPED = "The task was told to stop before the analysis was done; what it had 
 # a job has two Monte Carlo runs at most, and one of them may lose what its shards computed
 _MAX_ROUNDS = 3
 _DISK_FULL = (
-    "The analysis needs more disk than the task has; what was finished before was kept. Whoever operates the service "
+    "The analysis needs more disk than the task has; what was finished before was kept. The operator of the service "
     "can give tasks more (TaskEphemeralStorage)."
 )
 _MEMORY_FULL = (
@@ -80,7 +80,7 @@ class Task:
         self._objects = JobObjects(settings)
         self._parameters = JobKeyParameters(settings)
         self._checkpoints = S3Checkpoints(settings)
-        # whoever ends the task first, the analysis or a stop from outside, ends it alone
+        # held by the first of the analysis and a stop from outside, so that only one of them ends the task
         self._ending = threading.Lock()
         self._stage = "start"
 

@@ -19,7 +19,7 @@ PROGRESS_SECONDS = 5.0
 
 
 class RedactedOutput:
-    """A stream that never lets a key through, whoever wrote it into a record.
+    """A stream that never lets a key through, from any writer of a record.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ def _fail(error: BaseException, account: Account | None) -> None:
         complain("Stopped.")
         sys.exit(error.exit_code if isinstance(error, TerminationRequested) else EXIT_INTERRUPTED)
     if isinstance(error, BrokenPipeError):
-        # whoever read the answer has enough of it; Python would complain once more when it flushes
+        # the reader of the answer has closed the pipe; Python would complain once more when it flushes
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_CANNOT_RUN)
@@ -120,7 +120,7 @@ class _Stopping:
             self._watch.close()
 
     def end(self, number: signal.Signals) -> NoReturn:
-        """Say what was kept, and end the process; whoever calls this second waits for the end."""
+        """Say what was kept, and end the process; a second caller waits for the end."""
         self._ending.acquire()
         kept = ""
         # the line is said in any case

@@ -120,7 +120,7 @@ class _ToldRetry(Retry):
         reason = _status_text(response.status) if response is not None else reason_of(error) if error else "no answer"
         host = getattr(_pool, "host", url)
         if isinstance(_pool, PublicHTTPPool | PublicHTTPSPool):
-            # a document named this host: what is found there is not told to whoever wrote the document
+            # a document named this host: what is found there is not told to the author of the document
             log.debug("%s: %s", host, reason)
             reason = "no usable answer"
         log.warning("%s: %s; trying again", host, reason)

@@ -40,7 +40,7 @@ DEFAULT_PORT = 8642
 TASK_COMMAND = "COMPOSE_RUNNER_TASK_COMMAND"
 # how long tasks may take to save what they have when the service stops
 STOP_SECONDS = 30.0
-# what differs from a deployment: jobs may be cancelled, since the service belongs to whoever started it; there is no
+# what differs from a deployment: jobs may be cancelled, since the service belongs to its user; there is no
 # image; pages of no other site may call, unless the operator names them; nothing is gained by long waits between
 # attempts; nobody pays by the hour, and jobs wait for one another
 PARAMETERS = {
@@ -104,7 +104,7 @@ class ServiceOptions:
 
 
 class TokenMissingError(ValueError):
-    """The service would let in whoever reaches it."""
+    """The service would answer every client that reaches it."""
 
 
 class Service:

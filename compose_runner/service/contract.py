@@ -206,7 +206,7 @@ class LogsReply(Reply):
     events: list[LogEvent]
     next_token: Annotated[
         str | None,
-        Field(description="Leads to records that this reply had no room or time for; null when there are none."),
+        Field(description="Leads to records that this reply had no space or time for; null when there are none."),
     ]
 
 

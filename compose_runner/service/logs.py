@@ -93,7 +93,7 @@ class LogsService:
         deadline = self.clock() + self.max_seconds
         kept: deque[tuple[int, str, int]] = deque()
         size = 0
-        dropped: list[int] = []  # times of the first and the last record without room
+        dropped: list[int] = []  # times of the first and the last record that did not fit
         token = window.token
         while True:
             page = self.records.page(artifact_prefix, Window(window.start, window.end, token))

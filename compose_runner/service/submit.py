@@ -15,9 +15,9 @@ Decisions:
 * **A specification that was read and cannot run, or asks for too much, becomes a job as well**, for the same reason.
   Its execution is started with the refusal in its input and ends in its first state. The record of it is written here
   and not by the state machine, which has no clock in the form that CloudWatch Logs wants; and after the start, so that
-  only the request that got the name writes, but before the answer, so that whoever learns the job's id finds it.
+  only the request that got the name writes, but before the answer, so that a client that learns the job's id finds it.
 * **Running jobs are counted before one is started, and a count that fails refuses.** Step Functions throttles
-  ListExecutions by the account, so that whoever asks often enough could otherwise switch the limit off. The count lags
+  ListExecutions by the account, so that a busy client could otherwise switch the limit off. The count lags
   a little, and requests at the same moment may exceed it by as many as the function serves at a time.
 """
 

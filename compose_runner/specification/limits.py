@@ -1,6 +1,6 @@
 """What one job may ask of a deployment: iterations, known from its specification, and the predicted time of its cores.
 
-Limits belong to whoever pays for the machines, not to NiMARE: a run on one's own machine has none.
+Limits belong to the payer of the machines, not to NiMARE: a run on one's own machine has none.
 """
 
 from __future__ import annotations

@@ -126,8 +126,8 @@ def test_the_package_layer_holds_the_light_part_alone(built: Path) -> None:
     files = files_of(built, "ComposeRunnerPackage")
     assert all(name.startswith("python/compose_runner/") for name in files)
     assert {"python/compose_runner/service/contract.py", "python/compose_runner/specification/signatures.json"} <= files
-    for room in ("analysis", "local", "commands"):
-        assert not any(name.startswith(f"python/compose_runner/{room}/") for name in files)
+    for package in ("analysis", "local", "commands"):
+        assert not any(name.startswith(f"python/compose_runner/{package}/") for name in files)
     assert not {"cli.py", "run.py", "Makefile"} & {name.rsplit("/", 1)[-1] for name in files}
 
 

@@ -77,7 +77,7 @@ ACTIONS: dict[str, set[str]] = {
     "get_object": {"s3:GetObject", "s3:ListBucket"},
     "download_file": {"s3:GetObject", "s3:ListBucket"},
     "list_objects_v2": {"s3:ListBucket"},
-    # whoever uses the address has the signer's permissions
+    # a user of the address has the signer's permissions
     "generate_presigned_url": {"s3:GetObject"},
     "put_object": {"s3:PutObject"},
     "upload_file": {"s3:PutObject"},

@@ -221,7 +221,7 @@ def test_a_document_has_a_largest_size_as_it_unfolds() -> None:
 
 
 def test_refused_and_unanswered_hosts_are_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever writes a document learns nothing of the ports around the machine that reads it."""
+    """The author of a document learns nothing of the ports around the machine that reads it."""
     reasons = set()
     with HostileHost(once(answer(404))) as listening, HostileHost(once(answer(200))) as gone:
         pass

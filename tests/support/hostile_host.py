@@ -15,7 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class HostileHost:
-    """Sends the pieces of a script to whoever connects, one script for all paths; use it as a context manager.
+    """Sends the pieces of a script to each client that connects, one script for all paths; use it as a context manager.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ def publish(
         Retries of each request but the one that makes the result.
     on_change : callable, optional
         Called with the directory after every change of its record, right before and right after the request that
-        makes the result among them, for whoever has to keep the record where it outlives this machine.
+        makes the result among them, for a caller that has to keep the record where it outlives this machine.
 
     Raises
     ------

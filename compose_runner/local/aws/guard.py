@@ -1,4 +1,4 @@
-"""A small process that ends the tasks of a service that was killed: whoever gets SIGKILL can end nothing itself.
+"""A small process that ends the tasks of a service that was killed: a process that gets SIGKILL can end nothing itself.
 
 The guard is told the process group of each task when it starts and when it has ended, over a pipe that only the service
 holds. When the pipe closes, the service is gone, and every task that is left is of no use: nobody takes what it writes.

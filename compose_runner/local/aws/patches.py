@@ -521,7 +521,7 @@ _original_set_error = Environment.set_error
 
 
 def _set_error(self: Any, error: Any) -> None:
-    # frames are states of the same execution: whoever stopped it stopped them, and what they fail of now is that
+    # frames are states of the same execution: a stop of the execution stopped them, and what they fail of now is that
     if not isinstance(self.program_state(), ProgramStopped):
         _original_set_error(self, error)
 

@@ -167,7 +167,7 @@ class Function:
             worker.end()
 
     def _take(self) -> _Worker:
-        """Get a process: an idle one, a new one, or, for whoever has waited longest, the next that is given back."""
+        """Get a process: an idle one, a new one, or, for the longest waiting caller, the next that is given back."""
         with self._lock:
             self._check_open()
             if self._idle:
@@ -215,7 +215,7 @@ class Function:
                 self._idle.append(worker)
 
     def _let_next_start(self) -> None:
-        """Let whoever waits longest start a process in the place of one that is gone."""
+        """Let the caller that waits longest start a process in the place of one that is gone."""
         with self._lock:
             if self._waiting:
                 self._starting += 1

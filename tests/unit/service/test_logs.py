@@ -88,12 +88,12 @@ def test_the_last_hour_is_the_default_and_bounds_are_kept(fields: dict[str, Any]
     assert numbers(ask(jobs, **fields)) == expected
 
 
-@given(times=st.lists(st.integers(0, 12), max_size=30), room=st.integers(1, 6))
-def test_following_the_token_gives_every_record_once_and_the_end_comes_first(times: list[int], room: int) -> None:
+@given(times=st.lists(st.integers(0, 12), max_size=30), spare=st.integers(1, 6))
+def test_following_the_token_gives_every_record_once_and_the_end_comes_first(times: list[int], spare: int) -> None:
     records = [(moment, line(number)) for number, moment in enumerate(sorted(times))]
-    # more room than the records of any one millisecond need
+    # more spare bytes than the records of any one millisecond need
     busiest = max((len(list(group)) for _, group in itertools.groupby(sorted(times))), default=0)
-    jobs = logs_of(records, max_bytes=(busiest + room) * 250)
+    jobs = logs_of(records, max_bytes=(busiest + spare) * 250)
 
     reply = ask(jobs, start_time=0)
     seen = numbers(reply)

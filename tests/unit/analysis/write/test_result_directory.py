@@ -114,7 +114,7 @@ def test_who_insists_gets_the_result_beside_the_files_that_are_there(tmp_path: P
     "name", ["z.nii.gz", "report.html", "metadata.json", "publish.json", "figures", "z_corr-FDR_tab-clust.tsv"]
 )
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "link to nothing"])
-def test_what_stands_where_a_run_writes_is_never_replaced_whoever_insists(tmp_path: Path, name: str, kind: str) -> None:
+def test_what_stands_where_a_run_writes_is_never_replaced_even_when_asked(tmp_path: Path, name: str, kind: str) -> None:
     place, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
     place.mkdir()
     elsewhere.mkdir()
