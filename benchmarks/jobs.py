@@ -252,6 +252,6 @@ def serve_job(job: Job, given: Documents, server: DocumentServer, most_iteration
         },
     )
     for entity, content in (("studyset", studyset), ("annotation", annotation)):
-        place = f"snapshot-{entity}s/{name}-{entity}"
-        server.put(place, {"id": f"{name}-{entity}", "snapshot": content}, host=COMPOSE_HOST)
+        path = f"snapshot-{entity}s/{name}-{entity}"
+        server.put(path, {"id": f"{name}-{entity}", "snapshot": content}, host=COMPOSE_HOST)
         server.put(f"{entity}s/{content['id']}", content, host=STORE_HOST)

@@ -71,21 +71,21 @@ def draw_ratios(rows: Sequence[Row], path: Path) -> None:
 
 def _draw_panel(panel: Any, title: str, group: Sequence[Row]) -> None:
     ratios = [row.ratio for row in group]
-    places = range(len(group))
+    positions = range(len(group))
     colours = [{"met": MET, "": PLAIN}.get(row.verdict, MISSED) for row in group]
     medians = [ratio.median for ratio in ratios]
     spread = [
         [max(ratio.median - ratio.low, 0) for ratio in ratios],
         [max(ratio.high - ratio.median, 0) for ratio in ratios],
     ]
-    panel.barh(places, medians, height=0.62, color=colours, zorder=2)
-    panel.errorbar(medians, places, xerr=spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
-    for place, row in enumerate(group):
+    panel.barh(positions, medians, height=0.62, color=colours, zorder=2)
+    panel.errorbar(medians, positions, xerr=spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
+    for position, row in enumerate(group):
         if row.goal is not None:
-            panel.plot([row.goal] * 2, [place - 0.42, place + 0.42], color=GOAL, linewidth=2.2, zorder=4)
+            panel.plot([row.goal] * 2, [position - 0.42, position + 0.42], color=GOAL, linewidth=2.2, zorder=4)
         panel.annotate(
             f"{row.ratio.median:.1f}×" if row.ratio.median >= 9.95 else f"{row.ratio.median:.2f}×",
-            (1.0, place),
+            (1.0, position),
             xycoords=panel.get_yaxis_transform(),
             xytext=(38, 0),
             textcoords="offset points",
@@ -96,7 +96,7 @@ def _draw_panel(panel: Any, title: str, group: Sequence[Row]) -> None:
         )
     largest = max(max(ratio.high, ratio.median) for ratio in ratios)
     panel.set_xlim(0, 1.05 * max([largest, *(row.goal for row in group if row.goal is not None)]))
-    panel.set_yticks(places, [row.what for row in group], fontsize=9)
+    panel.set_yticks(positions, [row.what for row in group], fontsize=9)
     panel.invert_yaxis()
     panel.set_title(f"{title}   (red line: goal)", loc="left", fontsize=10.5, weight="bold")
     panel.grid(axis="x", color=FAINT, zorder=0)

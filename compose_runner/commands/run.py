@@ -57,12 +57,12 @@ class _RunAccount:
         if self._stage is None or self._stage.value == "fetch":
             return "Nothing was computed yet, and nothing was changed."
         where = f"It was at: {self._names[self._stage.value]}."
-        place = Path(self._result_dir).expanduser()
-        if (place / METADATA_FILENAME).exists():
+        result_dir = Path(self._result_dir).expanduser()
+        if (result_dir / METADATA_FILENAME).exists():
             return f"{where} The result is complete in {self._result_dir}.{self._how_to_publish()}"
-        if any((place / self._checkpoints).glob("*/*")):
+        if any((result_dir / self._checkpoints).glob("*/*")):
             return f"{where} The permutations so far are kept: the same command goes on from them."
-        if any(place.glob("*.nii.gz")):
+        if any(result_dir.glob("*.nii.gz")):
             return f"{where} Maps are in {self._result_dir}, but the result is not complete."
         return f"{where} There is no result yet; the same command begins again."
 

@@ -79,11 +79,11 @@ class AllowedHosts:
 
     Parameters
     ----------
-    places : frozenset of (str, int)
+    endpoints : frozenset of (str, int)
         Host (in lower case, without brackets) and port.
     """
 
-    places: frozenset[tuple[str, int]] = frozenset()
+    endpoints: frozenset[tuple[str, int]] = frozenset()
 
     @classmethod
     def named(cls, texts: Iterable[str]) -> Self:
@@ -94,23 +94,25 @@ class AllowedHosts:
         ValueError
             With the text that names no host.
         """
-        places = set()
+        endpoints = set()
         for text in texts:
             found = _HOST_AND_PORT.fullmatch(text.strip())
             port = int(found["port"]) if found and found["port"] else None
             if found is None or not (port is None or 0 < port < 1 << 16):
                 raise ValueError(f"{text!r} is no host: HOST or HOST:PORT is expected, such as 127.0.0.1:9412")
-            places |= {(_plain(found["host"]), one) for one in (PUBLIC_PORTS if port is None else (port,))}
-        return cls(frozenset(places))
+            endpoints |= {(_plain(found["host"]), one) for one in (PUBLIC_PORTS if port is None else (port,))}
+        return cls(frozenset(endpoints))
 
     @classmethod
     def of(cls, *addresses: str) -> Self:
         """The hosts of addresses that an operator configured."""
-        return cls(frozenset(place for address in addresses if (place := _place(_parsed(address))) is not None))
+        return cls(
+            frozenset(endpoint for address in addresses if (endpoint := _endpoint(_parsed(address))) is not None)
+        )
 
     def hold(self, address: str) -> bool:
         """Whether an address is at one of these hosts."""
-        return _place(_parsed(address)) in self.places
+        return _endpoint(_parsed(address)) in self.endpoints
 
 
 def allowed_hosts(hosts: Iterable[str] = (), variables: Mapping[str, str] | None = None) -> AllowedHosts:
@@ -150,22 +152,22 @@ def check_address(address: str, allowed: AllowedHosts) -> bool:
         It is not HTTP, has a user's name or password in it, or a port that is not :data:`PUBLIC_PORTS`.
     """
     url = _parsed(address)
-    place = _place(url)
-    if url is None or place is None:
+    endpoint = _endpoint(url)
+    if url is None or endpoint is None:
         raise AddressRefusedError("it is not an address of HTTP")
     if url.auth is not None:
         raise AddressRefusedError("it has a user's name in it")
-    if place in allowed.places:
+    if endpoint in allowed.endpoints:
         return True
-    if place[1] not in PUBLIC_PORTS:
-        raise AddressRefusedError(f"its port is {place[1]}")
+    if endpoint[1] not in PUBLIC_PORTS:
+        raise AddressRefusedError(f"its port is {endpoint[1]}")
     return False
 
 
 def host_of(address: str) -> str:
     """Host in an address, for texts; ``"?"`` where there is none."""
-    place = _place(_parsed(address))
-    return "?" if place is None else place[0]
+    endpoint = _endpoint(_parsed(address))
+    return "?" if endpoint is None else endpoint[0]
 
 
 def _parsed(address: str) -> urllib3.util.Url | None:
@@ -176,7 +178,7 @@ def _parsed(address: str) -> urllib3.util.Url | None:
         return None
 
 
-def _place(url: urllib3.util.Url | None) -> tuple[str, int] | None:
+def _endpoint(url: urllib3.util.Url | None) -> tuple[str, int] | None:
     if url is None or url.scheme not in _DEFAULT_PORTS or not url.host:
         return None
     return _plain(url.host), url.port if url.port is not None else _DEFAULT_PORTS[url.scheme]

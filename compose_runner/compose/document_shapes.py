@@ -237,8 +237,8 @@ def _newest_first(values: object) -> list[Any]:
     dates = [value.get("created_at") if isinstance(value, dict) else None for value in values]
     if not all(isinstance(date, str) for date in dates):
         return values
-    order = sorted(range(len(values)), key=lambda place: str(dates[place]), reverse=True)
-    return [values[place] for place in order]
+    order = sorted(range(len(values)), key=lambda index: str(dates[index]), reverse=True)
+    return [values[index] for index in order]
 
 
 def _distinct(values: list[str | None]) -> tuple[str, ...]:
@@ -248,10 +248,10 @@ def _distinct(values: list[str | None]) -> tuple[str, ...]:
 def _distinct_snapshots(snapshots: list[SnapshotReference]) -> tuple[SnapshotReference, ...]:
     """Drop what is empty, and of several references to one id keep the one that says most."""
     kept: dict[str, SnapshotReference] = {}
-    for place, snapshot in enumerate(snapshots):
+    for index, snapshot in enumerate(snapshots):
         if snapshot.snapshot_id is None and snapshot.content is None:
             continue
-        key = snapshot.snapshot_id or f"embedded {place}"
+        key = snapshot.snapshot_id or f"embedded {index}"
         earlier = kept.get(key)
         kept[key] = (
             snapshot

@@ -126,9 +126,9 @@ def local_template() -> Path:
     Dumper.add_representer(Kept, lambda _, kept: kept.node)
     template = yaml.load(text, Loader)
     template["Globals"]["Function"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = ""
-    place = BUILT / "template-local.yaml"
-    place.write_text(yaml.dump(template, Dumper=Dumper, sort_keys=False))
-    return place
+    path = BUILT / "template-local.yaml"
+    path.write_text(yaml.dump(template, Dumper=Dumper, sort_keys=False))
+    return path
 
 
 def invoke(event: str, template: Path, variables: Path, flags: list[str]) -> str:

@@ -222,26 +222,26 @@ def load_bundle(
     DocumentMissingError, DocumentMalformedError
         Naming the file, and the place in it.
     """
-    place = Path(path).expanduser()
-    if place.is_dir() and _existing(place / "studyset.json") is None:
-        place = _existing(place / "bundle.json") or place
-    folder = place if place.is_dir() else place.parent
-    if place.is_dir():
+    bundle_path = Path(path).expanduser()
+    if bundle_path.is_dir() and _existing(bundle_path / "studyset.json") is None:
+        bundle_path = _existing(bundle_path / "bundle.json") or bundle_path
+    folder = bundle_path if bundle_path.is_dir() else bundle_path.parent
+    if bundle_path.is_dir():
         documents, sources = {}, {}
         for part in (*_PARTS, _ABOUT):
-            file = _existing(place / f"{part}.json")
+            file = _existing(bundle_path / f"{part}.json")
             if file is not None:
                 documents[part], sources[part] = _read_json(file, part), str(file)
             elif part != _ABOUT:
-                raise DocumentMissingError(part, str(place / f"{part}.json"), "there is no such file")
+                raise DocumentMissingError(part, str(bundle_path / f"{part}.json"), "there is no such file")
     else:
-        whole = _read_json(place, "bundle")
+        whole = _read_json(bundle_path, "bundle")
         if not isinstance(whole, dict):
-            raise DocumentMalformedError("bundle", str(place), "it is not an object")
-        documents, sources = whole, dict.fromkeys((*_PARTS, _ABOUT), str(place))
+            raise DocumentMalformedError("bundle", str(bundle_path), "it is not an object")
+        documents, sources = whole, dict.fromkeys((*_PARTS, _ABOUT), str(bundle_path))
         for part in _PARTS:
             if part not in documents:
-                raise DocumentMissingError(part, str(place), f"the bundle has no {part!r}")
+                raise DocumentMissingError(part, str(bundle_path), f"the bundle has no {part!r}")
     about = documents.get(_ABOUT)
     about = about if isinstance(about, dict) else {}
     return Bundle(
@@ -272,7 +272,7 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
     Path
         Where it is.
     """
-    place = Path(path).expanduser()
+    bundle_path = Path(path).expanduser()
     documents: dict[str, Any] = {
         _ABOUT: {
             "id": bundle.meta_analysis_id,
@@ -286,12 +286,12 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
         },
         **{part: getattr(bundle, part) for part in _PARTS},
     }
-    if place.name.endswith((".json", ".json.gz")):
-        _write_json(place, documents)
+    if bundle_path.name.endswith((".json", ".json.gz")):
+        _write_json(bundle_path, documents)
     else:
         for part, document in documents.items():
-            _write_json(place / f"{part}.json", document)
-    return place
+            _write_json(bundle_path / f"{part}.json", document)
+    return bundle_path
 
 
 def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -332,7 +332,7 @@ def _snapshots_read(about: dict[str, Any], entity: Entity) -> tuple[SnapshotRefe
 
 def _existing(file: Path) -> Path | None:
     compressed = file.with_name(f"{file.name}.gz")
-    return next((place for place in (file, compressed) if place.is_file()), None)
+    return next((one for one in (file, compressed) if one.is_file()), None)
 
 
 def _read_json(file: Path, document: str) -> Any:

@@ -1,6 +1,6 @@
 """What a studyset, an annotation and a specification must look like before anything is computed from them.
 
-NiMARE reads NIMADS documents leniently, but a wrong type deep inside ends in an error that names no place. Here the
+NiMARE reads NIMADS documents leniently, but a wrong type deep inside ends in an error that names no location. Here the
 place is named. What NiMARE accepts passes: lists and coordinates may be null or absent, ids may be numbers, a study
 may have no analyses. Only the types that a later stage relies on are looked at, and the numbers that it computes with:
 NiMARE counts a focus at infinity as one that it used. How many there are of everything is bounded, since memory and
@@ -53,7 +53,7 @@ class Counts:
 UNCOUNTED = Counts(*[2**63] * 7)
 
 
-class _Place:
+class _Location:
     """Where in which document we are, to be named when something is wrong there."""
 
     __slots__ = ("address", "document", "path", "study")
@@ -61,9 +61,9 @@ class _Place:
     def __init__(self, document: str, address: str, path: str = "", study: object = None) -> None:
         self.document, self.address, self.path, self.study = document, address, path, study
 
-    def __truediv__(self, step: str | int) -> _Place:
+    def __truediv__(self, step: str | int) -> _Location:
         step = f"[{step}]" if isinstance(step, int) else f".{step}" if self.path else step
-        return _Place(self.document, self.address, f"{self.path}{step}", self.study)
+        return _Location(self.document, self.address, f"{self.path}{step}", self.study)
 
     def refuse(self, expected: str, found: object) -> NoReturn:
         shown = type(found).__name__ if isinstance(found, dict | list) else repr(found)[:60]
@@ -75,8 +75,8 @@ class _Place:
 class _Counted:
     """Counts what a document holds, and refuses it when that is too much."""
 
-    def __init__(self, place: _Place, counts: Counts) -> None:
-        self._place, self._counts = place, counts
+    def __init__(self, location: _Location, counts: Counts) -> None:
+        self._location, self._counts = location, counts
         self._found: Counter[str] = Counter()
 
     def add(self, what: str, n: int) -> None:
@@ -85,7 +85,7 @@ class _Counted:
         most = getattr(self._counts, what)
         if self._found[what] > most:
             reason = f"it has {self._found[what]:,} {what} or more, and at most {most:,} can be worked with"
-            raise DocumentMalformedError(self._place.document, self._place.address, reason)
+            raise DocumentMalformedError(self._location.document, self._location.address, reason)
 
 
 def check_studyset(
@@ -112,27 +112,27 @@ def check_studyset(
     DocumentMalformedError
         Naming the place in the document, and the study; or how many there are of something, and how many there may be.
     """
-    here = _Place(document, address)
+    here = _Location(document, address)
     studyset = _mapping(here, studyset)
     counts = counts or Counts()
     counted = _Counted(here, counts)
     if not isinstance(studyset.get("studies"), list):
         (here / "studies").refuse("a list of studies", studyset.get("studies"))
     counted.add("studies", len(studyset["studies"]))
-    for place, own in _mappings(here / "annotations", studyset.get("annotations")):
-        check_annotation({**own, "notes": own.get("notes") or []}, document, address, place.path, counts)
-    for study_place, study in _mappings(here / "studies", studyset["studies"]):
-        study_place.study = study.get("name")
-        _identified(study_place, study)
+    for location, own in _mappings(here / "annotations", studyset.get("annotations")):
+        check_annotation({**own, "notes": own.get("notes") or []}, document, address, location.path, counts)
+    for study_location, study in _mappings(here / "studies", studyset["studies"]):
+        study_location.study = study.get("name")
+        _identified(study_location, study)
         counted.add("analyses", _length(study.get("analyses")))
-        for place, analysis in _mappings(study_place / "analyses", study.get("analyses")):
-            _identified(place, analysis)
+        for location, analysis in _mappings(study_location / "analyses", study.get("analyses")):
+            _identified(location, analysis)
             counted.add("foci", _length(analysis.get("points")))
             counted.add("images", _length(analysis.get("images")))
             _Counted(here, counts).add("conditions", _length(analysis.get("conditions")))
-            _check_points(place / "points", analysis.get("points"))
-            _check_images(place / "images", analysis.get("images"))
-            _check_conditions(place, analysis)
+            _check_points(location / "points", analysis.get("points"))
+            _check_images(location / "images", analysis.get("images"))
+            _check_conditions(location, analysis)
     return studyset
 
 
@@ -151,7 +151,7 @@ def check_annotation(
 
     Parameters and errors are those of :func:`check_studyset`; ``path`` is where in the document the annotation is.
     """
-    here = _Place(document, address, path)
+    here = _Location(document, address, path)
     annotation = _mapping(here, annotation)
     for key in ("id", "name"):
         if isinstance(annotation.get(key), dict | list):
@@ -161,13 +161,13 @@ def check_annotation(
     counted = _Counted(here, counts or Counts())
     counted.add("notes", len(annotation["notes"]))
     columns: set[str] = set()
-    for place, note in _mappings(here / "notes", annotation["notes"]):
+    for location, note in _mappings(here / "notes", annotation["notes"]):
         if not isinstance(note.get("note"), dict | None):
-            (place / "note").refuse("an object", note["note"])
+            (location / "note").refuse("an object", note["note"])
         columns.update(note.get("note") or ())
         for key in ("analysis", "study"):
             if isinstance(note.get(key), dict | list):
-                (place / key).refuse("an id", note[key])
+                (location / key).refuse("an id", note[key])
     keys = annotation.get("note_keys")
     if not isinstance(keys, dict | None):
         (here / "note_keys").refuse("an object", keys)
@@ -180,49 +180,49 @@ def check_specification(specification: object, document: str = "specification", 
 
     Parameters and errors are those of :func:`check_studyset`.
     """
-    return _mapping(_Place(document, address), specification)
+    return _mapping(_Location(document, address), specification)
 
 
-def _mapping(place: _Place, value: object) -> dict[str, Any]:
+def _mapping(location: _Location, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        place.refuse("an object", value)
+        location.refuse("an object", value)
     return value
 
 
-def _mappings(place: _Place, values: object) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def _mappings(location: _Location, values: object) -> Iterator[tuple[_Location, dict[str, Any]]]:
     """Walk a list of objects; null stands for an empty one."""
     if values is None:
         return
     if not isinstance(values, list):
-        place.refuse("a list", values)
+        location.refuse("a list", values)
     for number, value in enumerate(values):
-        here = place / number
+        here = location / number
         yield here, _mapping(here, value)
 
 
-def _identified(place: _Place, value: dict[str, Any]) -> None:
+def _identified(location: _Location, value: dict[str, Any]) -> None:
     """Ask for an id: notes select analyses by it, and studies are told apart by it."""
     if identifier(value) is None:
-        (place / "id").refuse("an id", value.get("id"))
+        (location / "id").refuse("an id", value.get("id"))
     if isinstance(value.get("name"), dict | list):
-        (place / "name").refuse("a text", value["name"])
+        (location / "name").refuse("a text", value["name"])
 
 
-def _check_conditions(place: _Place, analysis: dict[str, Any]) -> None:
+def _check_conditions(location: _Location, analysis: dict[str, Any]) -> None:
     for key in ("conditions", "weights"):
         if not isinstance(analysis.get(key), list | None):
-            (place / key).refuse("a list", analysis[key])
+            (location / key).refuse("a list", analysis[key])
     for number, condition in enumerate(analysis.get("conditions") or []):
         name = condition.get("name") if isinstance(condition, dict) else condition
         if isinstance(name, dict | list):
-            (place / "conditions" / number).refuse("a condition with a name", name)
+            (location / "conditions" / number).refuse("a condition with a name", name)
     for number, weight in enumerate(analysis.get("weights") or []):
         if not isinstance(weight, int | float | None) or (isinstance(weight, float) and not math.isfinite(weight)):
-            (place / "weights" / number).refuse("a number", weight)
+            (location / "weights" / number).refuse("a number", weight)
 
 
-def _check_points(place: _Place, points: object) -> None:
-    for here, point in _mappings(place, points):
+def _check_points(location: _Location, points: object) -> None:
+    for here, point in _mappings(location, points):
         coordinates = point.get("coordinates")
         if coordinates is not None and not _is_triple(coordinates):
             (here / "coordinates").refuse("a list of three numbers", coordinates)
@@ -246,7 +246,7 @@ def _is_triple(coordinates: object) -> bool:
 
 
 def _is_place(coordinates: list[Any]) -> bool:
-    """Whether three numbers are a place, or all of them are absent."""
+    """Whether three numbers are a location, or all of them are absent."""
     if all(value is None for value in coordinates):
         return True
     return all(
@@ -255,8 +255,8 @@ def _is_place(coordinates: list[Any]) -> bool:
     )
 
 
-def _check_images(place: _Place, images: object) -> None:
-    for here, image in _mappings(place, images):
+def _check_images(location: _Location, images: object) -> None:
+    for here, image in _mappings(location, images):
         for key in ("url", "filename", "value_type", "space"):
             if not isinstance(image.get(key), str | None):
                 (here / key).refuse("a text", image[key])

@@ -119,15 +119,15 @@ def read_record(directory: ResultDirectory) -> PublishRecord:
     PublishError
         There is none, or it is not readable.
     """
-    place = directory.path / RECORD_FILENAME
+    record_path = directory.path / RECORD_FILENAME
     try:
-        return PublishRecord.model_validate_json(place.read_bytes())
+        return PublishRecord.model_validate_json(record_path.read_bytes())
     except FileNotFoundError as error:
         raise PublishError(
             f"{directory.path} cannot be published: it has no {RECORD_FILENAME}. {_why_no_record(directory)}"
         ) from error
     except (OSError, ValidationError) as error:
-        raise PublishError(f"{place} cannot be read, so it is not known what was uploaded") from error
+        raise PublishError(f"{record_path} cannot be read, so it is not known what was uploaded") from error
 
 
 def _why_no_record(directory: ResultDirectory) -> str:

@@ -37,12 +37,12 @@ SHOWN_VALUES = 20
 
 @dataclass(frozen=True, slots=True)
 class ChosenAnalyses:
-    """Places of the analyses of each group.
+    """Indices of the analyses of each group.
 
     Parameters
     ----------
     first : tuple of int
-        Places in the sequence of analyses that was chosen from; never empty.
+        Indices in the sequence of analyses that was chosen from; never empty.
     second : tuple of int or None
         The same for the second group; None if there is none, or if it is a reference studyset.
     """
@@ -99,7 +99,7 @@ def choose_analyses(
 def _meeting(
     conditions: Sequence[Condition], kind: str, column: str, found: Sequence[Any], values: Sequence[Any]
 ) -> tuple[int, ...]:
-    """Find the places whose value is one of the conditions; none is an error."""
+    """Find the indices whose value is one of the conditions; none is an error."""
     wanted = []
     for condition in conditions:
         value = _READERS[kind](condition)
@@ -110,13 +110,13 @@ def _meeting(
             )
         wanted.append(value)
     one_of = set(wanted)
-    places = tuple(place for place, value in enumerate(found) if value is not None and value in one_of)
-    if not places:
+    indices = tuple(index for index, value in enumerate(found) if value is not None and value in one_of)
+    if not indices:
         raise SelectionError(
             f"No analysis is selected: none of the {len(values)} analyses has {_listed(conditions)} in the column "
             f"{truncate_repr(column)}. {_existing(kind, values)}"
         )
-    return places
+    return indices
 
 
 def is_truth_value(value: object) -> bool:

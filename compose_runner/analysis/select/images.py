@@ -204,8 +204,8 @@ def stage_images(
     finally:
         # after an error or an interruption nothing more is begun, and nothing is waited for
         pool.shutdown(wait=False, cancel_futures=True)
-    candidates.sort(key=lambda candidate: candidate.place)
-    used = {candidate.place: candidate for candidate in candidates if candidate.path is not None}
+    candidates.sort(key=lambda candidate: candidate.index)
+    used = {candidate.index: candidate for candidate in candidates if candidate.path is not None}
     return StagedImages(
         studyset=_with_files(studyset, used),
         maps=tuple(candidate.staged() for candidate in candidates),
@@ -215,9 +215,9 @@ def stage_images(
 
 @dataclass(slots=True)
 class _Candidate:
-    """One image, its place in the studyset (study, analysis, image), and what is known of it so far."""
+    """One image, its index in the studyset (study, analysis, image), and what is known of it so far."""
 
-    place: tuple[int, int, int]
+    index: tuple[int, int, int]
     study_id: str
     analysis_id: str
     image: dict[str, Any]
@@ -235,7 +235,7 @@ class _Candidate:
         return str(self.image.get("id") or "")
 
     def rank(self) -> tuple[bool, str, tuple[int, int, int]]:
-        return self.label.strip().lower() in _LESS_WANTED, self.image_id, self.place
+        return self.label.strip().lower() in _LESS_WANTED, self.image_id, self.index
 
     def staged(self) -> StagedMap:
         return StagedMap(

@@ -43,11 +43,11 @@ def with_sample_sizes(studyset: Mapping[str, Any], annotation: Mapping[str, Any]
     studies = studyset.get("studies")
     if not isinstance(studies, list):
         return dict(studyset)
-    places = [
+    indices = [
         (i, j) for i, study in enumerate(studies) for j, analysis in enumerate(_analyses(study)) if _is_object(analysis)
     ]
-    keys = [(str(studies[i].get("id")), str(studies[i]["analyses"][j].get("id"))) for i, j in places]
-    notes = dict(zip(places, notes_of(keys, annotation), strict=True))
+    keys = [(str(studies[i].get("id")), str(studies[i]["analyses"][j].get("id"))) for i, j in indices]
+    notes = dict(zip(indices, notes_of(keys, annotation), strict=True))
     copies: list[Any] = []
     missing = 0
     for i, study in enumerate(studies):
@@ -68,7 +68,7 @@ def with_sample_sizes(studyset: Mapping[str, Any], annotation: Mapping[str, Any]
         copies.append(copy)
     if missing:
         LGR.warning(
-            "%d of %d analyses have no sample size; an estimator that needs one drops them", missing, len(places)
+            "%d of %d analyses have no sample size; an estimator that needs one drops them", missing, len(indices)
         )
     return {**studyset, "studies": copies}
 

@@ -86,15 +86,15 @@ def select(
     return Groups(first, _one_experiment_per_study(second))
 
 
-def _group(studyset: Studyset, places: Sequence[int], specification: Specification) -> Studyset:
-    """Make a group of the analyses at some places of the studyset."""
-    selected = set(places)
-    group = studyset.select_analyses([place in selected for place in range(len(studyset.ids))])
+def _group(studyset: Studyset, indices: Sequence[int], specification: Specification) -> Studyset:
+    """Make a group of the analyses at some indices of the studyset."""
+    selected = set(indices)
+    group = studyset.select_analyses([index in selected for index in range(len(studyset.ids))])
     if specification.image_based:
         return group
     if not len(group.coordinates):
         raise SelectionError(
-            f"None of the {len(places)} selected analyses has coordinates, and a coordinate-based meta-analysis needs "
+            f"None of the {len(indices)} selected analyses has coordinates, and a coordinate-based meta-analysis needs "
             "some."
         )
     return _one_experiment_per_study(group)

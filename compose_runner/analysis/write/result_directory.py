@@ -203,10 +203,10 @@ class ResultDirectory:
 
     def wrote(self, path: str | os.PathLike[str]) -> bool:
         """Whether a path is this directory, or a file in it that a run wrote."""
-        place = Path(path).expanduser().resolve()
-        if place == self.path:
+        resolved = Path(path).expanduser().resolve()
+        if resolved == self.path:
             return True
-        return place.is_relative_to(self.path) and place.relative_to(self.path).as_posix() in self._record().files
+        return resolved.is_relative_to(self.path) and resolved.relative_to(self.path).as_posix() in self._record().files
 
     def _refuse_foreign(self, overwrite: bool) -> None:
         """Refuse a directory in which this run would be in the way of somebody else's files."""

@@ -29,18 +29,18 @@ def write_table(table: Any, path: Path) -> None:
 def safe(table: Any) -> Any:
     """Give a table whose texts, in its cells and in the names of its columns, are safe in a spreadsheet."""
     columns: dict[int, list[Any]] = {}
-    for place in range(table.shape[1]):
-        column = table.iloc[:, place]
+    for index in range(table.shape[1]):
+        column = table.iloc[:, index]
         if column.dtype.kind not in "OUST" and str(column.dtype) not in ("str", "string", "category"):
             continue
         cells = [table_cell(cell) if isinstance(cell, str) else cell for cell in column]
         if any(new != old for new, old in zip(cells, column, strict=True) if isinstance(old, str)):
-            columns[place] = cells
+            columns[index] = cells
     names = [table_cell(name) if isinstance(name, str) else name for name in table.columns]
     if columns:
         table = table.copy()
-        for place, cells in columns.items():
-            table.isetitem(place, cells)
+        for index, cells in columns.items():
+            table.isetitem(index, cells)
     if names != list(table.columns):
         table = table.set_axis(names, axis=1)
     return table

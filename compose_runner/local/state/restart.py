@@ -145,8 +145,8 @@ class StatePersister:
     def _want(self, job: str) -> None:
         with self._lock:
             if job not in self._in_memory:
-                for place in (job, *(f"{folder}/{job}{end}" for folder in _BESIDE for end in ("", ".json"))):
-                    for below, path in self.state_directory.files(place):
+                for prefix in (job, *(f"{folder}/{job}{end}" for folder in _BESIDE for end in ("", ".json"))):
+                    for below, path in self.state_directory.files(prefix):
                         name = f"{self.results_prefix}/{below}" if self.results_prefix else below
                         if name not in self._keys():
                             self._remember(name, path)

@@ -102,9 +102,9 @@ def test_what_is_no_host_is_named(text: str) -> None:
 
 def test_hosts_are_told_or_stand_in_the_environment() -> None:
     variables = {ALLOWED_HOSTS_VARIABLE: "127.0.0.1:1, lab:2,"}
-    assert allowed_hosts(["x:3"], variables).places == {("127.0.0.1", 1), ("lab", 2), ("x", 3)}
+    assert allowed_hosts(["x:3"], variables).endpoints == {("127.0.0.1", 1), ("lab", 2), ("x", 3)}
     assert allowed_hosts(variables={}) == NOBODY
-    assert AllowedHosts.of("http://localhost:81/api", "https://X.org/api", "no address").places == {
+    assert AllowedHosts.of("http://localhost:81/api", "https://X.org/api", "no address").endpoints == {
         ("localhost", 81),
         ("x.org", 443),
     }

@@ -90,8 +90,8 @@ def foci_per_cluster(label_arr: NDArray[Any], clust_ids: Sequence[Any], ijk: Any
     voxels = np.floor(ijk).astype(np.int64)[:, np.newaxis] + around
     near = np.sum(np.square(voxels - ijk[:, np.newaxis]), axis=-1) < 1.0
     near &= ((voxels >= 0) & (voxels < label_arr.shape)).all(axis=-1)
-    focus, place = np.nonzero(near)
-    labels = label_arr[tuple(voxels[focus, place].T)]
+    focus, index = np.nonzero(near)
+    labels = label_arr[tuple(voxels[focus, index].T)]
     counts = dict.fromkeys(clust_ids, 0)
     known = {cluster: number for number, cluster in enumerate(np.unique(labels))}
     # each focus once for each cluster that it is near to

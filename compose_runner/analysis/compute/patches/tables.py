@@ -136,7 +136,7 @@ def _rows_of_sign(
     sizes = np.bincount(labels[at], minlength=count + 1)
     boxes = ndimage.find_objects(labels)
     rows: list[list[Any]] = []
-    for place, number in enumerate(numbers, start=offset + 1):
+    for index, number in enumerate(numbers, start=offset + 1):
         box = _box(boxes[number - 1], statistic.shape)
         data = statistic[box] * (labels[box] == number)
         if below:
@@ -146,7 +146,7 @@ def _rows_of_sign(
         values *= sign
         xyz = np.array(np.asarray(coord_transform(*ijk.T, affine)).tolist()).T
         for peak in range(min(len(values), MOST_SUBPEAKS + 1)):
-            name = place if peak == 0 else f"{place}{ascii_lowercase[peak - 1]}"
+            name = index if peak == 0 else f"{index}{ascii_lowercase[peak - 1]}"
             size = int(sizes[number] * voxel_size) if peak == 0 else ""
             rows.append([name, *xyz[peak], values[peak], size])
     return rows, new_number[labels]
