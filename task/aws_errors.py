@@ -99,7 +99,7 @@ _FULL = (
 )
 
 
-def code_of(error: BaseException) -> str | None:
+def read_error_code(error: BaseException) -> str | None:
     """Find AWS's code of a refusal, in the error or in what led to it; None where AWS said nothing."""
     for one in _chain(error):
         if isinstance(one, ClientError):
@@ -109,7 +109,7 @@ def code_of(error: BaseException) -> str | None:
 
 def is_retryable(error: BaseException) -> bool:
     """Whether another task could do what AWS refused or did not answer."""
-    if code_of(error) in NEVER_PASSES:
+    if read_error_code(error) in NEVER_PASSES:
         return False
     return not any(isinstance(one, _MISCONFIGURED) for one in _chain(error))
 
@@ -145,7 +145,7 @@ def translating_aws_errors(what: str, address: str) -> Iterator[None]:
 
 def refusal(what: str, address: str, error: BaseException) -> ComposeRunnerError:
     """Make the error of the runner for one of AWS."""
-    if code_of(error) == DISK_FULL:
+    if read_error_code(error) == DISK_FULL:
         return AnalysisError(_FULL)
     reason = str(error) or type(error).__name__
     if is_retryable(error):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError
 
-from task.aws_errors import MISSING, code_of, translating_aws_errors
+from task.aws_errors import MISSING, read_error_code, translating_aws_errors
 from task.job_objects import CONFIG
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class S3Checkpoints:
             try:
                 content: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._key(name))["Body"].read()
             except ClientError as error:
-                if code_of(error) not in MISSING:
+                if read_error_code(error) not in MISSING:
                     raise
                 return None
         return content

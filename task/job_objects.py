@@ -16,7 +16,7 @@ from compose_runner.analysis.publish.record import RECORD_FILENAME
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.service.storage import KEY_NAMES, METADATA_FILENAME, key_parameter
-from task.aws_errors import MISSING, code_of, translating_aws_errors
+from task.aws_errors import MISSING, read_error_code, translating_aws_errors
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -144,7 +144,7 @@ class JobObjects:
             try:
                 self._s3.download_file(self._bucket, key, str(path))
             except ClientError as error:
-                if code_of(error) not in MISSING:
+                if read_error_code(error) not in MISSING:
                     raise
                 return False
         return True

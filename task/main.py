@@ -225,7 +225,7 @@ class Task:
     def _fail(self, error: BaseException) -> int:
         if isinstance(error, ShardingRequested):
             return self._request_shards(error)
-        code, text = self._account_of(error)
+        code, text = self._describe_error(error)
         record = log_events.INTERRUPTED if isinstance(error, InterruptedRunError) else log_events.FAILED
         if isinstance(error, ComposeRunnerError):
             logger.error(record, extra={"error": text, "exit_code": code})
@@ -245,7 +245,7 @@ class Task:
             self._clean_up(self._parameters.forget)
         return code
 
-    def _account_of(self, error: BaseException) -> tuple[int, str]:
+    def _describe_error(self, error: BaseException) -> tuple[int, str]:
         """Exit code and a sentence for a researcher."""
         text = self._output.redact(str(error))
         if isinstance(error, ComposeRunnerError):

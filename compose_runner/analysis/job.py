@@ -19,7 +19,7 @@ from compose_runner.analysis.fetch.bundle import Bundle, save_bundle
 from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.preparation import load_inputs, plan_permutations, translating_errors
 from compose_runner.analysis.problems import Problems
-from compose_runner.analysis.publish.publishing import page_of, prepare_publish, publish
+from compose_runner.analysis.publish.publishing import find_page, prepare_publish, publish
 from compose_runner.analysis.write.provenance import machine, versions
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
@@ -221,7 +221,7 @@ def publish_again(
     progress.start(Stage.PUBLISH)
     directory = ResultDirectory(result_dir)
     compose_environment = None if environment is None else environment_named(environment)
-    page_of(directory, compose_environment)
+    find_page(directory, compose_environment)
     with directory.locked():
         url = publish(directory, upload_key=nsc_key, environment=compose_environment, on_change=on_publish_change).url
         metadata = directory.read_metadata()

@@ -59,10 +59,10 @@ class Problems:
             if (interruption := interruption_behind(error)) is not None:
                 raise interruption from error
             log.debug("%s could not be made", what, exc_info=True)
-            self.add(what, reason_of(error))
+            self.add(what, explain_error(error))
 
 
-def reason_of(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Say in one short line what an error is about.
 
     Parameters

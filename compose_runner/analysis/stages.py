@@ -99,19 +99,19 @@ def select_studies(
     def reference(name: str, exclude_study_ids: set[str]) -> Studyset:
         return load_reference(name, environment, exclude_study_ids, progress=progress.advance)
 
-    def groups_of(studyset: dict[str, Any]) -> Groups:
+    def make_groups(studyset: dict[str, Any]) -> Groups:
         studies = Studyset(studyset, target=TARGET_SPACE, annotations=[inputs.annotation])
         return select(studies, inputs.annotation, specification, reference=reference)
 
     document = with_sample_sizes(inputs.studyset, inputs.annotation)
-    groups, staged = groups_of(document), None
+    groups, staged = make_groups(document), None
     if specification.image_based:
         wanted = [str(identity) for identity in groups.first.ids]
         staged = stage_images(
             document, directory.path / IMAGES, only=wanted, reach=inputs.reach, progress=progress.advance
         )
         refuse_without_maps(staged)
-        groups = groups_of(staged.studyset)
+        groups = make_groups(staged.studyset)
         # NiMARE writes the maps that it derives below this path
         groups = replace(groups, first=groups.first.update_path(str(staged.directory)))
     counts = {"first": count_studies(groups.first)}
@@ -225,13 +225,13 @@ def write(
     with directory.writing() as folder, saving_maps(result, folder, n_cores=options.n_cores):
         for name, table in result.tables.items():
             if table is not None:
-                with _file_of(folder, f"{name}.tsv", problems) as path:
+                with _write_atomically(folder, f"{name}.tsv", problems) as path:
                     write_table(table, path)
-        with _file_of(folder, "boilerplate.txt", problems) as path:
+        with _write_atomically(folder, "boilerplate.txt", problems) as path:
             path.write_text(result.description_, encoding="utf-8")
-        with _file_of(folder, "references.bib", problems) as path:
+        with _write_atomically(folder, "references.bib", problems) as path:
             path.write_text(result.bibtex_, encoding="utf-8")
-        with _file_of(folder, RESULT_FILENAME, problems) as path, path.open("wb") as file:
+        with _write_atomically(folder, RESULT_FILENAME, problems) as path, path.open("wb") as file:
             pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
     if options.report:
         with problems.costing("report"), directory.writing() as folder:
@@ -241,7 +241,7 @@ def write(
 
 
 @contextmanager
-def _file_of(folder: Path, name: str, problems: Problems) -> Iterator[Path]:
+def _write_atomically(folder: Path, name: str, problems: Problems) -> Iterator[Path]:
     """Name a file that is there as a whole when the block ends, or not at all."""
     path = folder / name
     with problems.costing(f"file {name}"):

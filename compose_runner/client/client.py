@@ -32,7 +32,7 @@ from compose_runner.client.models import (
     Update,
 )
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
-from compose_runner.compose.http_client import RETRYABLE, pool, reason_of, retries
+from compose_runner.compose.http_client import RETRYABLE, explain_error, pool, retries
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, IDEMPOTENCY_KEY_HEADER
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Client:
         JobUnknownError
             The service does not know the job.
         """
-        return _status_of(self._call("status", {"job_id": job_id}))
+        return _parse_status(self._call("status", {"job_id": job_id}))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Stop a running job, where the service allows it.
@@ -160,7 +160,7 @@ class Client:
         JobUnknownError
             The service does not know the job.
         """
-        return _status_of(self._call("status", {"job_id": job_id}, method="DELETE"))
+        return _parse_status(self._call("status", {"job_id": job_id}, method="DELETE"))
 
     def logs(
         self, artifact_prefix: str, *, start_time: int | None = None, end_time: int | None = None
@@ -322,10 +322,10 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ServiceError(
-                f"{function} at {url} does not answer: {reason_of(error)}. Start a service with compose-runner serve, "
-                "or name the address of one that runs (--endpoint)."
+                f"{function} at {url} does not answer: {explain_error(error)}. Start a service with compose-runner "
+                "serve, or name the address of one that runs (--endpoint)."
             ) from error
-        return _document_of(function, url, answer.status, answer.data)
+        return _parse_document(function, url, answer.status, answer.data)
 
 
 class _NewRecords:
@@ -355,7 +355,7 @@ def _epoch_ms(text: Any) -> int | None:
         return None
 
 
-def _status_of(answer: dict[str, Any]) -> JobStatus:
+def _parse_status(answer: dict[str, Any]) -> JobStatus:
     progress = answer.get("progress")
     error = answer.get("error") or answer.get("cause")
     return JobStatus(
@@ -367,7 +367,7 @@ def _status_of(answer: dict[str, Any]) -> JobStatus:
     )
 
 
-def _document_of(function: str, url: str, status: int, data: bytes) -> dict[str, Any]:
+def _parse_document(function: str, url: str, status: int, data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except ValueError:

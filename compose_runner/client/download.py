@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from compose_runner.compose.http_client import RETRYABLE, pool, reason_of, retries
+from compose_runner.compose.http_client import RETRYABLE, explain_error, pool, retries
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
 from compose_runner.escaping import refuse_file_name, same_file_names
 from compose_runner.service.storage import METADATA_FILENAME
@@ -143,7 +143,9 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
             raise DownloadError(f"{artifact.path} has another checksum than {METADATA_FILENAME} says")
         part.replace(target)
     except urllib3.exceptions.HTTPError as error:
-        raise ServiceUnavailableError(artifact.path, _shown(artifact.url), f"no answer ({reason_of(error)})") from error
+        raise ServiceUnavailableError(
+            artifact.path, _shown(artifact.url), f"no answer ({explain_error(error)})"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 
 
 @click.command(context_settings=CONTEXT)
@@ -15,7 +15,7 @@ def cancel(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
     """Stop the job JOB_ID, where the service allows it."""
 
     def action() -> None:
-        job = client_of(endpoint, profile).cancel(job_id)
+        job = make_client(endpoint, profile).cancel(job_id)
         if as_json:
             print_json(job.document)
         else:

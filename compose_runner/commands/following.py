@@ -38,7 +38,7 @@ _SHOWN_BY_BAR = (STAGE_RECORD, PROGRESS_RECORD)
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
-def line_of(record: LogRecord) -> str:
+def format_line(record: LogRecord) -> str:
     """Write a record for a person, on one line: its time, its message, and the fields that say more.
 
     Parameters
@@ -84,7 +84,7 @@ def _follow_in_lines(updates: Iterable[Update]) -> JobStatus:
     status = None
     for update in updates:
         for record in update.records:
-            say(line_of(record), err=True)
+            say(format_line(record), err=True)
         status = update.status
     assert status is not None
     return status
@@ -99,7 +99,7 @@ def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
             for record in update.records:
                 if record.fields.get("message") not in _SHOWN_BY_BAR:
                     style = _LEVEL_STYLES.get(str(record.fields.get("level")), "")
-                    console.print(Text(line_of(record), style=style), soft_wrap=True)
+                    console.print(Text(format_line(record), style=style), soft_wrap=True)
             status = update.status
             if status.progress is not None:
                 # a service of another version may tell its progress otherwise; its records say the rest

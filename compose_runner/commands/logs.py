@@ -9,7 +9,7 @@ import click
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, parse_name, print_json, say, service_options
 from compose_runner.errors import EXIT_CANNOT_RUN
 
 
@@ -28,7 +28,7 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
         raise click.UsageError("--follow needs the job's id, which submit printed.")
 
     def action() -> bool:
-        client = client_of(endpoint, profile)
+        client = make_client(endpoint, profile)
         if follow:
             updates = client.follow(job)
             show = following.follow_as_json if as_json else following.follow_in_terminal
@@ -38,15 +38,15 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
             import time
 
             start = int((time.time() - since * 3600) * 1000)
-        records = client.logs(name_of(job), start_time=start)
+        records = client.logs(parse_name(job), start_time=start)
         if not records:
             asked = "the last hour" if since is None else f"the last {since:g} hours"
-            say(f"{name_of(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
+            say(f"{parse_name(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
         for record in records:
             if as_json:
                 print_json({"timestamp": record.timestamp, "message": record.message})
             else:
-                say(following.line_of(record))
+                say(following.format_line(record))
         return True
 
     if not exit_with_code(action):

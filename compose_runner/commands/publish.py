@@ -83,11 +83,11 @@ def publish(result_dir: str, nsc_key: str | None, environment: str | None, yes: 
 
     def action() -> None:
         from compose_runner.analysis.job import publish_again
-        from compose_runner.analysis.publish.publishing import page_of
+        from compose_runner.analysis.publish.publishing import find_page
         from compose_runner.commands.terminal import watching
         from compose_runner.progress import Progress
 
-        page, published = page_of(result_dir, environment_named(environment) if environment else None)
+        page, published = find_page(result_dir, environment_named(environment) if environment else None)
         if not (published or yes or agreed_to_publish(page)):
             raise AnalysisError(f"Not published. The result is still in {result_dir}.")
         with watching(log_format) as listener:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, client_of, name_of, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, parse_name, print_json, say, service_options
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES_SECONDS
 
 if TYPE_CHECKING:
@@ -49,21 +49,21 @@ def results(
     """List the files of JOB, or download them."""
 
     def action() -> None:
-        client = client_of(endpoint, profile)
+        client = make_client(endpoint, profile)
         if directory is not None:
-            files = _download(client, name_of(job), directory)
+            files = _download(client, parse_name(job), directory)
             if as_json:
                 print_json({"directory": str(directory.resolve()), "files": [str(path) for path in files]})
                 return
             report = directory / REPORT
             say(report if report in files else directory)
             return
-        artifacts = client.results(name_of(job), expires_in=expires_in)
+        artifacts = client.results(parse_name(job), expires_in=expires_in)
         if as_json:
             print_json([artifact.document for artifact in artifacts])
             return
         if not artifacts:
-            say(f"There are no files of {name_of(job)}: it has not written any yet, or is not a job.", err=True)
+            say(f"There are no files of {parse_name(job)}: it has not written any yet, or is not a job.", err=True)
         for artifact in artifacts:
             say(f"{artifact.size:>12,}  {artifact.path}")
             say(f"{'':14}{artifact.url}")

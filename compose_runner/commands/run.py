@@ -175,7 +175,7 @@ def run(meta_analysis_id: str | None, **options: Any) -> None:
         from compose_runner.run import run as run_meta_analysis
 
         if not (options["no_upload"] or options["bundle"] or yes):
-            page = environment_named(options["environment"]).page_of(str(meta_analysis_id))
+            page = environment_named(options["environment"]).find_page(str(meta_analysis_id))
             options["no_upload"] = not agreed_to_publish(page)
         with own_process(), watching(log_format) as listener:
             url, _ = run_meta_analysis(

@@ -44,7 +44,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def client_of(endpoint: str | None, profile: str | None) -> Client:
+def make_client(endpoint: str | None, profile: str | None) -> Client:
     """Make the command's client."""
     return Client.configured(endpoint, profile, token=click.get_current_context().meta.get(_TOKEN))
 
@@ -73,6 +73,6 @@ def say(text: object, *, err: bool = False, fg: str | None = None) -> None:
     click.secho(visible(text), err=err, fg=fg)
 
 
-def name_of(job: str) -> str:
+def parse_name(job: str) -> str:
     """Give the job's name, which is the last part of its ``job_id``, for whichever of the two was typed."""
     return job.rpartition(":")[2]

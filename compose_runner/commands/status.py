@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.commands.terminal import time_left
 
 
@@ -16,7 +16,7 @@ def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool
     """Say how the job JOB_ID is."""
 
     def action() -> None:
-        job = client_of(endpoint, profile).status(job_id)
+        job = make_client(endpoint, profile).status(job_id)
         if as_json:
             print_json(job.document)
             return

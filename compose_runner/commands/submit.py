@@ -10,7 +10,7 @@ import click
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, client_of, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
 from compose_runner.errors import EXIT_CANNOT_RUN
 from compose_runner.escaping import visible
@@ -57,7 +57,7 @@ def submit(
     """Start a job for META_ANALYSIS_ID."""
 
     def action() -> bool:
-        client = client_of(endpoint, profile)
+        client = make_client(endpoint, profile)
         job = client.submit(meta_analysis_id, **wanted)
         if not follow:
             print_json(job.document) if as_json else say(job.job_id)

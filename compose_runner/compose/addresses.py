@@ -164,7 +164,7 @@ def check_address(address: str, allowed: AllowedHosts) -> bool:
     return False
 
 
-def host_of(address: str) -> str:
+def extract_host(address: str) -> str:
     """Host in an address, for texts; ``"?"`` where there is none."""
     endpoint = _endpoint(_parsed(address))
     return "?" if endpoint is None else endpoint[0]

@@ -145,7 +145,7 @@ def _store_ids(meta_analysis: dict[str, Any], reader: DocumentReader, entity: En
     results, _ = results_in(meta_analysis)
     for result in results:
         yield from references_in(result, entity).store_ids
-    there = references_in_project(_project_of(meta_analysis, reader), entity)
+    there = references_in_project(_fetch_project(meta_analysis, reader), entity)
     yield from there.store_ids
     yield from here.linked_ids
     yield from there.linked_ids
@@ -161,7 +161,7 @@ def _store_ids(meta_analysis: dict[str, Any], reader: DocumentReader, entity: En
             yield from references_in({entity.value: document}, entity).store_ids
 
 
-def _project_of(meta_analysis: dict[str, Any], reader: DocumentReader) -> object:
+def _fetch_project(meta_analysis: dict[str, Any], reader: DocumentReader) -> object:
     project = meta_analysis.get("project")
     project_id = identifier(project)
     if isinstance(project, dict) or project_id is None:

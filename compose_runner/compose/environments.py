@@ -40,7 +40,7 @@ class Environment:
     compose_api: str
     neurostore_api: str
 
-    def page_of(self, meta_analysis_id: str) -> str:
+    def find_page(self, meta_analysis_id: str) -> str:
         """Address of the page on which a person sees the meta-analysis."""
         return f"{self.compose_api.removesuffix('/api')}/meta-analyses/{meta_analysis_id}"
 

@@ -117,7 +117,9 @@ class _ToldRetry(Retry):
         if deadline is not None:
             deadline.check()
         fewer = super().increment(method, url, response, error, _pool, _stacktrace)
-        reason = _status_text(response.status) if response is not None else reason_of(error) if error else "no answer"
+        reason = (
+            _status_text(response.status) if response is not None else explain_error(error) if error else "no answer"
+        )
         host = getattr(_pool, "host", url)
         if isinstance(_pool, PublicHTTPPool | PublicHTTPSPool):
             # a document named this host: what is found there is not told to the author of the document
@@ -322,11 +324,11 @@ def get_json(
                 raise DocumentMissingError(document, address, f"the service answered {_status_text(answer.status)}")
             content = _body(answer, limits.n_bytes)
     except AddressRefusedError as error:
-        raise DocumentMissingError(document, address, reason_of(error)) from error
+        raise DocumentMissingError(document, address, explain_error(error)) from error
     except (SizeLimitError, urllib3.exceptions.DecodeError) as error:
         raise DocumentMalformedError(document, address, str(error)) from error
     except urllib3.exceptions.HTTPError as error:
-        raise ServiceUnavailableError(document, address, f"no answer ({reason_of(error)})") from error
+        raise ServiceUnavailableError(document, address, f"no answer ({explain_error(error)})") from error
     return parse_json(content, document, address)
 
 
@@ -337,7 +339,7 @@ def _status_text(status: int) -> str:
         return str(status)
 
 
-def reason_of(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Innermost reason of a connection error in words, without the library's object addresses."""
     while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
         error = error.reason

@@ -98,13 +98,15 @@ def _flaw(document: Any, *, texts: bool) -> str:
                 if kind is dict or kind is list:
                     deeper.append(value)
                 elif (kind is int and value.bit_length() > _MOST_BITS) or (texts and kind is str and _unusable(value)):
-                    return f"{_path_to(document, value)} {_flaw_of(value)}"
+                    return f"{_path_to(document, value)} {_find_flaw(value)}"
             if texts and type(container) is dict:
                 for key in container:
                     if _unusable(key):
-                        return f"the key {_shown(key)} {_flaw_of(key)}"
+                        return f"the key {_shown(key)} {_find_flaw(key)}"
         if not deeper:
-            return _flaw_of(document) and f"it {_flaw_of(document)}" if not isinstance(document, dict | list) else ""
+            return (
+                _find_flaw(document) and f"it {_find_flaw(document)}" if not isinstance(document, dict | list) else ""
+            )
         level = deeper
     return _too_deep()
 
@@ -113,7 +115,7 @@ def _unusable(text: str) -> bool:
     return _SURROGATE.search(text) is not None
 
 
-def _flaw_of(value: Any) -> str:
+def _find_flaw(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return f"is {_TOO_LARGE}"
     return "holds half of a character (a lone surrogate)" if isinstance(value, str) and _unusable(value) else ""

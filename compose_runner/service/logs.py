@@ -72,13 +72,13 @@ class LogsService:
             The log cannot be read.
         """
         observability.follow_job(request.artifact_prefix)
-        waiting = _windows_of(request.next_token) if request.next_token else [self._window(request)]
+        waiting = _decode_token(request.next_token) if request.next_token else [self._window(request)]
         kept, left = self._read(request.artifact_prefix, waiting.pop())
         waiting.extend(left)
         return LogsReply(
             artifact_prefix=request.artifact_prefix,
             events=[LogEvent(timestamp=timestamp, message=text) for timestamp, text in kept],
-            next_token=_token_of(waiting) if waiting else None,
+            next_token=_encode_token(waiting) if waiting else None,
         )
 
     def _window(self, request: LogsRequest) -> Window:
@@ -141,22 +141,22 @@ def _bytes_on_the_way_out(text: str) -> int:
     return len(json.dumps(json.dumps(text))) + 50
 
 
-def _token_of(windows: list[Window]) -> str:
+def _encode_token(windows: list[Window]) -> str:
     document = [[window.start, window.end, window.token] for window in windows]
     return base64.urlsafe_b64encode(json.dumps(document).encode()).decode()
 
 
-def _windows_of(token: str) -> list[Window]:
+def _decode_token(token: str) -> list[Window]:
     try:
         document = json.loads(base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True))
     except (ValueError, RecursionError, binascii.Error):
         raise RequestError(_BAD_TOKEN) from None
     if not isinstance(document, list) or not 1 <= len(document) <= 100:
         raise RequestError(_BAD_TOKEN)
-    return [_window_of(item) for item in document]
+    return [_decode_window(item) for item in document]
 
 
-def _window_of(item: Any) -> Window:
+def _decode_window(item: Any) -> Window:
     if not isinstance(item, list) or len(item) != 3:
         raise RequestError(_BAD_TOKEN)
     start, end, token = item

@@ -47,7 +47,7 @@ class Executions(Protocol):
     def job_id(self, name: str) -> str:
         """Id that the execution of this name has or would have."""
 
-    def name_of(self, job_id: str) -> str:
+    def parse_name(self, job_id: str) -> str:
         """Name of an execution of our state machine; raises :class:`RequestError` for any other text."""
 
     def start(self, name: str, document: dict[str, Any]) -> str:

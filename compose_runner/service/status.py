@@ -56,7 +56,7 @@ class StatusService:
         AwsServiceError
             AWS does not answer.
         """
-        observability.follow_job(self.executions.name_of(job_id))
+        observability.follow_job(self.executions.parse_name(job_id))
         return self._reply(self._find(job_id))
 
     def cancel(self, job_id: str) -> StatusReply:
@@ -69,7 +69,7 @@ class StatusService:
         """
         if not self.allow_cancel:
             raise CancelForbiddenError("This deployment does not allow clients to stop jobs.")
-        name = self.executions.name_of(job_id)
+        name = self.executions.parse_name(job_id)
         observability.follow_job(name)
         execution = self._find(job_id)
         if execution.status in _RUNNING:

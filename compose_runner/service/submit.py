@@ -115,7 +115,7 @@ class SubmitService:
         if refused is not None:
             document["refused"] = refused
         else:
-            document["task_size"] = _size_of(specification)
+            document["task_size"] = _choose_size(specification)
             self._check_running(document)
         try:
             job_id = self._start(request, name, document)
@@ -252,7 +252,7 @@ class SubmitService:
         return document.get("specification") if isinstance(document, dict) else None
 
 
-def _size_of(specification: Any) -> str:
+def _choose_size(specification: Any) -> str:
     """Choose the size of the task, and log why."""
     size, reason = STANDARD, "specification_unavailable"
     if isinstance(specification, dict):

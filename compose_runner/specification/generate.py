@@ -78,7 +78,7 @@ def collect() -> dict[str, Any]:
             name: _corrector(cls) for name, cls in _public_classes(nimare.correct, nimare.correct.Corrector)
         },
         "kernels": {
-            name: _parameters_of(cls)
+            name: _read_parameters(cls)
             for name, cls in _public_classes(nimare.meta.kernel, nimare.meta.kernel.KernelTransformer)
         },
         # without the two images
@@ -94,7 +94,7 @@ def _public_classes(module: Any, base: type) -> Iterator[tuple[str, type]]:
 
 
 def _estimator(kind: str, cls: type) -> dict[str, Any]:
-    parameters = _parameters_of(cls)
+    parameters = _read_parameters(cls)
     kernel = parameters.pop(KERNEL_PARAMETER, None)
     return {
         "kind": kind,
@@ -108,7 +108,7 @@ def _estimator(kind: str, cls: type) -> dict[str, Any]:
 
 
 def _corrector(cls: Any) -> dict[str, Any]:
-    parameters = _parameters_of(cls)
+    parameters = _read_parameters(cls)
     # the documentation misspells one of the methods; those that exist are listed under "methods"
     parameters["method"].pop("choices", None)
     return {
@@ -133,7 +133,7 @@ def _is_for_one_group_only(cls: type, name: str) -> bool:
     return issubclass(cls, PairwiseCBMAEstimator) and getattr(cls, name) is getattr(CBMAEstimator, name, None)
 
 
-def _parameters_of(cls: type) -> dict[str, dict[str, Any]]:
+def _read_parameters(cls: type) -> dict[str, dict[str, Any]]:
     """Collect constructor arguments along the class hierarchy, as far as ``**kwargs`` hand them on."""
     documented: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__):

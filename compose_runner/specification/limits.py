@@ -49,7 +49,7 @@ class JobLimits:
         """
         if self.iterations is None:
             return
-        for owner, name, wanted in _iterations_of(specification):
+        for owner, name, wanted in _list_iterations(specification):
             if wanted > self.iterations:
                 raise LimitExceededError(
                     f"{owner} asks for {_count(wanted)} iterations ({name}); this service allows "
@@ -90,7 +90,7 @@ class JobLimits:
 NO_LIMITS = JobLimits()
 
 
-def _iterations_of(specification: Specification) -> Iterator[tuple[str, str, int]]:
+def _list_iterations(specification: Specification) -> Iterator[tuple[str, str, int]]:
     """Class, argument and number of every count of iterations that is used."""
     estimator, corrector = specification.estimator, specification.corrector
     null_method = signatures().estimators[estimator.name].parameters.get("null_method")

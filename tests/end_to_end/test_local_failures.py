@@ -57,16 +57,16 @@ def compose() -> Iterator[ComposeStandIn]:
 
 
 @contextmanager
-def disk(place: Path, size: int) -> Iterator[Path | None]:
+def disk(path: Path, size: int) -> Iterator[Path | None]:
     """Mount a disk of so many bytes; None where this user cannot mount one."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
         mounted = False
-    yield place if mounted else None
+    yield path if mounted else None
     if mounted:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(path)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,10 @@ pytestmark = pytest.mark.slow
 
 
 def _run(
-    meta_analysis_id: str, stand_in: ComposeStandIn, place: Path, *options: str
+    meta_analysis_id: str, stand_in: ComposeStandIn, result_dir: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [COMPOSE_RUN, meta_analysis_id, "--result-dir", place, "--no-report", *options],
+        [COMPOSE_RUN, meta_analysis_id, "--result-dir", result_dir, "--no-report", *options],
         env={**os.environ, **stand_in.variables()},
         capture_output=True,
         text=True,
@@ -66,12 +66,12 @@ def results(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     @cache
     def run(meta_analysis_id: str) -> Path:
         compose_host, store_host = HOSTS[meta_analysis_id]
-        place = tmp_path_factory.mktemp("results") / meta_analysis_id
+        result_dir = tmp_path_factory.mktemp("results") / meta_analysis_id
         with ComposeStandIn(recorded, compose_host=compose_host, store_host=store_host) as stand_in:
-            ended = _run(meta_analysis_id, stand_in, place, "--no-upload")
+            ended = _run(meta_analysis_id, stand_in, result_dir, "--no-upload")
         assert ended.returncode == 0, ended.stderr[-2000:]
-        assert ended.stdout.strip() == str(place)
-        return place
+        assert ended.stdout.strip() == str(result_dir)
+        return result_dir
 
     return run
 
@@ -80,19 +80,19 @@ def results(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 def test_maps_and_tables_are_those_of_the_runner_in_production(
     meta_analysis_id: str, expected: Path, results: Callable[[str], Path]
 ) -> None:
-    place = results(meta_analysis_id)
+    result_dir = results(meta_analysis_id)
     wanted = json.loads((expected / f"{meta_analysis_id}.json").read_text(encoding="utf-8"))
-    written = {path.name for path in place.glob("*.nii.gz")}
+    written = {path.name for path in result_dir.glob("*.nii.gz")}
     assert written == set(wanted["maps"])
     for name, figures in wanted["maps"].items():
-        found = _map_figures(place / name)
+        found = _map_figures(result_dir / name)
         assert {key: found[key] for key in ("shape", "finite", "nonzero")} == {
             key: figures[key] for key in ("shape", "finite", "nonzero")
         }, name
         for key in ("min", "max", "sum", "sum_of_squares"):
             assert found[key] == pytest.approx(figures[key], rel=1e-6, abs=1e-6), (name, key)
     for name, table in wanted["tables"].items():
-        with (place / name).open(encoding="utf-8") as file:
+        with (result_dir / name).open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         assert len(rows) == table["rows"], name
         for column, value in (table["first_row"] or [{}])[0].items():
@@ -105,8 +105,8 @@ def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:
         for ours, theirs in ((stand_in.compose_host, compose_host), (stand_in.store_host, store_host)):
             folder = recorded / theirs / "api"
             for path in folder.rglob("*.json"):
-                place = path.relative_to(folder).with_suffix("").as_posix()
-                stand_in.put(place, json.loads(path.read_bytes()), host=ours)
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                stand_in.put(name, json.loads(path.read_bytes()), host=ours)
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +148,11 @@ def test_a_run_that_uploads_differs_only_by_what_it_knows_of_its_upload(
 
     artifacts = {
         name: {
-            path.relative_to(place).as_posix(): path.read_bytes()
-            for path in place.rglob("*")
+            path.relative_to(result_dir).as_posix(): path.read_bytes()
+            for path in result_dir.rglob("*")
             if path.is_file() and path.suffix != ".pkl" and ".compose-runner" not in path.parts
         }
-        for name, place in {"uploaded": tmp_path / "uploaded", "kept": results("mHtoV82Dmnm9")}.items()
+        for name, result_dir in {"uploaded": tmp_path / "uploaded", "kept": results("mHtoV82Dmnm9")}.items()
     }
     # both can be published: one was, the other may be later
     assert set(artifacts["uploaded"]) == set(artifacts["kept"])

@@ -122,7 +122,7 @@ def test_forgetting_a_key_that_is_gone_is_no_error(aws: embedded.SampleAws, caps
 )
 def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: embedded.SampleAws) -> None:
     with pytest.raises(RequestError, match="job_id"):
-        StepFunctionsExecutions(embedded.STATE_MACHINE).name_of(job_id)
+        StepFunctionsExecutions(embedded.STATE_MACHINE).parse_name(job_id)
 
 
 def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.SampleAws) -> None:

@@ -89,8 +89,8 @@ def test_studyset_and_annotation_are_asked_for_at_the_same_time(compose: Compose
     put_live(compose)
     together = threading.Event()
     # each waits until the other has come
-    for place in ("studysets/storeset", "annotations/storenote"):
-        compose.fail("GET", place, Answer(503, hold=together), host=STORE_HOST)
+    for name in ("studysets/storeset", "annotations/storenote"):
+        compose.fail("GET", name, Answer(503, hold=together), host=STORE_HOST)
     compose.put("meta-analyses/meta", SUMMARY)
     bundles: list[Any] = []
     fetching = threading.Thread(target=lambda: bundles.append(fetch_bundle("meta", compose.environment(), attempts=1)))
@@ -385,13 +385,13 @@ def test_a_truncated_or_mistyped_meta_analysis_gives_a_bundle_or_a_typed_error(
         if not (found := places(document)):
             break
         *path, last = found[number % len(found)]
-        place: Any = document
+        part: Any = document
         for step in path:
-            place = place[step]
+            part = part[step]
         if value == "drop":
-            del place[last]
+            del part[last]
         else:
-            place[last] = copy.deepcopy(value)
+            part[last] = copy.deepcopy(value)
     shared_compose.put("meta-analyses/meta", document)
     try:
         bundle = fetch_bundle("meta", shared_compose.environment(), attempts=0)

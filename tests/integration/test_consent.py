@@ -125,27 +125,27 @@ def result(tmp_path: Path) -> Path:
 def test_who_says_no_gets_the_result_looks_at_it_and_publishes_it_later(
     compose: ComposeStandIn, tmp_path: Path
 ) -> None:
-    place = tmp_path / "results"
-    with OnTerminal(compose, COMPOSE_RUN, "meta", "--result-dir", place, "--no-report") as terminal:
+    result_dir = tmp_path / "results"
+    with OnTerminal(compose, COMPOSE_RUN, "meta", "--result-dir", result_dir, "--no-report") as terminal:
         terminal.wait_for(QUESTION)
-        assert f"{compose.environment().page_of('meta')}, for everyone to see" in terminal.shown
+        assert f"{compose.environment().find_page('meta')}, for everyone to see" in terminal.shown
         assert not compose.requests
         terminal.type("n\n")
         code, out = terminal.end()
-    assert (code, out) == (0, str(place)), terminal.shown
+    assert (code, out) == (0, str(result_dir)), terminal.shown
     assert terminal.shown.count(QUESTION) == 1
-    assert f"compose-runner publish {place}" in terminal.shown
+    assert f"compose-runner publish {result_dir}" in terminal.shown
     assert not compose.asked("POST")
 
-    (place / "private_scan.nii.gz").write_bytes(b"mine")
-    (place / "patients.tsv").write_bytes(b"name\tage\nsomebody\t50\n")
-    listed = {entry["filename"] for entry in json.loads((place / "metadata.json").read_bytes())["artifacts"]}
-    with OnTerminal(compose, COMPOSE_RUNNER, "publish", place) as terminal:
+    (result_dir / "private_scan.nii.gz").write_bytes(b"mine")
+    (result_dir / "patients.tsv").write_bytes(b"name\tage\nsomebody\t50\n")
+    listed = {entry["filename"] for entry in json.loads((result_dir / "metadata.json").read_bytes())["artifacts"]}
+    with OnTerminal(compose, COMPOSE_RUNNER, "publish", result_dir) as terminal:
         terminal.wait_for(QUESTION)
         assert not compose.asked("POST")
         terminal.type("y\n")
         code, out = terminal.end()
-    assert (code, out) == (0, compose.environment().page_of("meta")), terminal.shown
+    assert (code, out) == (0, compose.environment().find_page("meta")), terminal.shown
     (sent,) = compose.results.values()
     tables = {*sent.parts("cluster_tables"), *sent.parts("diagnostic_tables")}
     assert {name for name in listed if name.endswith(".nii.gz") and not name.startswith("label_")} == set(
@@ -153,7 +153,7 @@ def test_who_says_no_gets_the_result_looks_at_it_and_publishes_it_later(
     )
     assert tables <= listed
     assert tables
-    assert (place / "private_scan.nii.gz").read_bytes() == b"mine"
+    assert (result_dir / "private_scan.nii.gz").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -207,14 +207,14 @@ def test_a_question_can_be_left_without_an_answer(
 def test_what_is_public_already_is_not_asked_about(compose: ComposeStandIn, result: Path, options: list[str]) -> None:
     for arguments in (["--yes"], options):
         with OnTerminal(compose, COMPOSE_RUNNER, "publish", result, *arguments) as terminal:
-            assert terminal.end() == (0, compose.environment().page_of("meta")), terminal.shown
+            assert terminal.end() == (0, compose.environment().find_page("meta")), terminal.shown
         assert QUESTION not in terminal.shown
     assert len(compose.results) == 1
 
 
 def test_without_a_terminal_an_upload_is_not_asked_about(compose: ComposeStandIn, result: Path) -> None:
     with OnTerminal(compose, COMPOSE_RUNNER, "publish", result, stdin=False, stderr=False) as command:
-        assert command.end() == (0, compose.environment().page_of("meta"))
+        assert command.end() == (0, compose.environment().find_page("meta"))
     assert len(compose.results) == 1
 
 

@@ -68,9 +68,9 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     documents = _as_text(request.param(folder))
     documents["meta_analysis"] = {"name": hostile_texts.IN_HTML[1]}
     bundle.write_text(json.dumps(documents), encoding="utf-8")
-    place = folder / "results"
-    run_job(hostile_texts.IN_HTML[4], bundle=bundle, result_dir=place, n_cores=2)
-    return place
+    result_dir = folder / "results"
+    run_job(hostile.IN_HTML[4], bundle=bundle, result_dir=result_dir, n_cores=2)
+    return result_dir
 
 
 def test_nothing_fails_because_of_a_name(results: Path) -> None:

@@ -314,8 +314,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("maps")
     document = synthetic.random_studyset(n_studies=4, analyses_per_study=1)
     complete = synthetic.with_maps(document, folder / "given", kinds=["z", "t"], voxel_mm=16.0)
-    for place, kinds in enumerate([("z",), ("t",), ("z",), ()]):
-        analysis = complete["studies"][place]["analyses"][0]
+    for number, kinds in enumerate([("z",), ("t",), ("z",), ()]):
+        analysis = complete["studies"][number]["analyses"][0]
         analysis["images"] = [one for one in analysis["images"] if one["id"].endswith(kinds or ("none",))]
     complete["studies"][3]["analyses"][0]["images"] = [
         image(None, "Z map"),

@@ -55,9 +55,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("finished")
-    run_job("a-label", bundle=bundle, result_dir=place, n_cores=1, report=False)
-    return place
+    result_dir = tmp_path_factory.mktemp("finished")
+    run_job("a-label", bundle=bundle, result_dir=result_dir, n_cores=1, report=False)
+    return result_dir
 
 
 @pytest.fixture
@@ -87,12 +87,12 @@ def at_stand_in(compose: ComposeStandIn, monkeypatch: pytest.MonkeyPatch) -> Com
     return compose
 
 
-def _visible(place: Path) -> set[str]:
-    return {path.name for path in place.iterdir() if not path.name.startswith(".")}
+def _visible(result_dir: Path) -> set[str]:
+    return {path.name for path in result_dir.iterdir() if not path.name.startswith(".")}
 
 
-def _checksums(place: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(place.glob("*.nii.gz"))}
+def _checksums(result_dir: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(result_dir.glob("*.nii.gz"))}
 
 
 def test_artifacts_have_nimares_own_names(finished: Path) -> None:
@@ -117,7 +117,7 @@ def test_nimares_own_engine_gives_the_same_maps(finished: Path, bundle: Path, tm
 
     run_job("own", bundle=bundle, result_dir=tmp_path, report=False, engine="nimare")
     for path in sorted(finished.glob("*.nii.gz")):
-        ours, theirs = (np.asarray(nibabel.load(place / path.name).dataobj) for place in (finished, tmp_path))
+        ours, theirs = (np.asarray(nibabel.load(folder / path.name).dataobj) for folder in (finished, tmp_path))
         assert np.abs(ours - theirs).max() <= 1e-6, path.name
 
 
@@ -258,7 +258,7 @@ def test_artifacts_come_before_the_upload_and_survive_a_refusal(at_stand_in: Com
             META_ANALYSIS,
             result_dir=tmp_path,
             report=False,
-            after_artifacts=lambda place: kept.extend(path.name for path in place.iterdir()),
+            after_artifacts=lambda result_dir: kept.extend(path.name for path in result_dir.iterdir()),
         )
     assert {"z.nii.gz", "metadata.json"} <= set(kept)
     assert at_stand_in.results == {}
@@ -278,14 +278,14 @@ def test_the_callers_key_wins_over_the_run_key(at_stand_in: ComposeStandIn, tmp_
 
 
 @contextlib.contextmanager
-def _started(bundle: Path, place: Path) -> Iterator[subprocess.Popen[str]]:
+def _started(bundle: Path, result_dir: Path) -> Iterator[subprocess.Popen[str]]:
     """Start a run that would take long, and wait until it computes; it does not outlive the block."""
     documents = json.loads(bundle.read_bytes())
     documents["specification"]["corrector"]["args"]["n_iters"] = 10_000_000
-    long = bundle.with_name(f"long-{place.name}.json")
+    long = bundle.with_name(f"long-{result_dir.name}.json")
     long.write_text(json.dumps(documents), encoding="utf-8")
     process = subprocess.Popen(
-        [COMPOSE_RUN, "long", "--bundle", long, "--result-dir", place, "--log-format", "json", "--no-report"],
+        [COMPOSE_RUN, "long", "--bundle", long, "--result-dir", result_dir, "--log-format", "json", "--no-report"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -308,14 +308,14 @@ def _started(bundle: Path, place: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_run_that_is_stopped_leaves_nothing_that_looks_complete(
     bundle: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
-    place = tmp_path / f"results-{sent.name}"
-    with _started(bundle, place) as process:
+    result_dir = tmp_path / f"results-{sent.name}"
+    with _started(bundle, result_dir) as process:
         process.send_signal(sent)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, err[-2000:]
     assert out == ""
     # what it computes from was kept, to be published with the result
-    assert _visible(place) == {"bundle.json.gz", "publish.json"}
+    assert _visible(result_dir) == {"bundle.json.gz", "publish.json"}
 
 
 def test_what_somebody_keeps_in_a_result_directory_survives_runs_and_is_neither_listed_nor_published(

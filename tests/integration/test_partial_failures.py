@@ -67,11 +67,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return written
 
 
-def _run(bundle: Path, place: Path, *, drawn: bool = True) -> tuple[dict[str, bytes], dict[str, Any]]:
+def _run(bundle: Path, result_dir: Path, *, drawn: bool = True) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Run a job; what it wrote but for its inputs, and its metadata."""
-    run_job("partial", bundle=bundle, result_dir=place, n_cores=2, report=drawn)
-    names = (path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
-    files = {name: (place / name).read_bytes() for name in names if not name.startswith("images/")}
+    run_job("partial", bundle=bundle, result_dir=result_dir, n_cores=2, report=drawn)
+    names = (path.relative_to(result_dir).as_posix() for path in result_dir.rglob("*") if path.is_file())
+    files = {name: (result_dir / name).read_bytes() for name in names if not name.startswith("images/")}
     return files, json.loads(files.pop("metadata.json"))
 
 

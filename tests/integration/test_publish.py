@@ -11,8 +11,8 @@ from compose_runner import __version__
 from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle
 from compose_runner.analysis.publish.publishing import (
     Published,
+    find_page,
     matching_snapshots,
-    page_of,
     prepare_publish,
     publish,
 )
@@ -222,8 +222,8 @@ def test_a_keeper_of_the_record_hears_of_it_right_before_and_after_the_result_is
     prepared(compose, result_dir)
     heard: list[tuple[str, int]] = []
 
-    def hear(place: Path) -> None:
-        heard.append((record(place)["state"], compose.asked("POST").total()))
+    def hear(result_dir: Path) -> None:
+        heard.append((record(result_dir)["state"], compose.asked("POST").total()))
 
     published(compose, result_dir, on_change=hear)
 
@@ -233,7 +233,7 @@ def test_a_keeper_of_the_record_hears_of_it_right_before_and_after_the_result_is
 def test_no_result_is_made_when_its_record_cannot_be_kept(compose: ComposeStandIn, result_dir: Path) -> None:
     prepared(compose, result_dir)
 
-    def refuse(place: Path) -> None:
+    def refuse(result_dir: Path) -> None:
         raise OSError("nowhere to keep it")
 
     with pytest.raises(OSError, match="nowhere"):
@@ -450,7 +450,7 @@ def test_another_environment_can_be_chosen_until_the_upload_has_begun(
 ) -> None:
     prepared(compose, result_dir)
     staging = compose.environment("staging")
-    assert page_of(result_dir, staging) == (staging.page_of("meta"), False)
+    assert find_page(result_dir, staging) == (staging.find_page("meta"), False)
     compose.fail("PUT", f"{RESULTS}/result1", Answer(422))
     with pytest.raises(PublishError):
         publish(result_dir, environment=staging, attempts=0)
@@ -458,7 +458,7 @@ def test_another_environment_can_be_chosen_until_the_upload_has_begun(
     with pytest.raises(PublishError, match="begun on staging"):
         publish(result_dir, environment=compose.environment("production"), attempts=0)
     assert publish(result_dir, environment=staging, attempts=0).result_id == "result1"
-    assert page_of(result_dir, staging)[1]
+    assert find_page(result_dir, staging)[1]
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -102,8 +102,8 @@ class Directory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="result-directory-"))
-        self.place, self.elsewhere = self.folder / "results", self.folder / "elsewhere"
-        self.place.mkdir()
+        self.result_dir, self.elsewhere = self.folder / "results", self.folder / "elsewhere"
+        self.result_dir.mkdir()
         self.elsewhere.mkdir()
         (self.elsewhere / "mine.txt").write_bytes(b"mine")
         # what belongs to the person, and what any run may have left: name to contents
@@ -115,16 +115,16 @@ class Directory(RuleBasedStateMachine):
 
     def everything(self) -> dict[str, bytes | str]:
         """What stands in the directory, with what somebody else put into the hidden folder."""
-        found = contents(self.place)
+        found = contents(self.result_dir)
         for name in (name for name in self.own if name.startswith(STATE)):
-            path = self.place / name
+            path = self.result_dir / name
             if path.is_file():
                 found[name] = path.read_bytes()
         return found
 
     @rule(name=OTHER_NAMES | NAMES, content=CONTENTS)
     def a_person_writes(self, name: str, content: bytes) -> None:
-        path = self.place / name
+        path = self.result_dir / name
         assume(not any(os.path.islink(part) for part in (path, *path.parents)))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,15 +139,15 @@ class Directory(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["z.nii.gz", "figures", "linked", STATE, "metadata.json"]), inside=st.booleans())
     def a_person_makes_a_link(self, name: str, inside: bool) -> None:
-        assume(not os.path.lexists(self.place / name))
+        assume(not os.path.lexists(self.result_dir / name))
         target = self.elsewhere if inside else self.elsewhere / "mine.txt"
-        (self.place / name).symlink_to(target)
+        (self.result_dir / name).symlink_to(target)
         if name != STATE:
             self.own[name] = f"-> {target}"
 
     @rule(name=NAMES)
     def a_person_removes(self, name: str) -> None:
-        path = self.place / name
+        path = self.result_dir / name
         assume(path.is_file() and not path.is_symlink() and not path.parent.is_symlink())
         path.unlink()
         self.own.pop(name, None)
@@ -155,7 +155,7 @@ class Directory(RuleBasedStateMachine):
     @rule(files=FILES, overwrite=st.booleans())
     def a_run(self, files: dict[str, bytes], overwrite: bool) -> None:
         try:
-            listed = run(self.place, files, overwrite=overwrite, inputs=self.inputs)
+            listed = run(self.result_dir, files, overwrite=overwrite, inputs=self.inputs)
         except (ComposeRunnerError, NotADirectoryError):
             return
         assert set(listed) == {*files, "bundle.json.gz"}
@@ -163,15 +163,15 @@ class Directory(RuleBasedStateMachine):
 
     @rule(files=FILES, overwrite=st.booleans(), step=STEPS)
     def a_run_that_may_be_killed(self, files: dict[str, bytes], overwrite: bool, step: int) -> None:
-        in_a_process(step, run, self.place, files, overwrite=overwrite, inputs=self.inputs)
+        in_a_process(step, run, self.result_dir, files, overwrite=overwrite, inputs=self.inputs)
         for name, content in files.items():
             self.written.setdefault(name, set()).add(content)
 
-    @precondition(lambda self: os.path.lexists(self.place / "publish.json"))
+    @precondition(lambda self: os.path.lexists(self.result_dir / "publish.json"))
     @rule(step=STEPS | st.just(1000))
     def an_upload_that_may_be_killed(self, step: int) -> None:
         before = len(self.compose.results)
-        in_a_process(step, publish, self.place, environment=self.compose.environment(), attempts=0)
+        in_a_process(step, publish, self.result_dir, environment=self.compose.environment(), attempts=0)
         for result in list(self.compose.results.values())[before:]:
             for part in (part for upload in result.uploads for part in upload):
                 if part.filename is not None:
@@ -186,9 +186,9 @@ class Directory(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_listed_that_no_run_wrote(self) -> None:
-        for artifact in ResultDirectory(self.place).artifacts():
+        for artifact in ResultDirectory(self.result_dir).artifacts():
             name = artifact["filename"]
-            content = (self.place / name).read_bytes()
+            content = (self.result_dir / name).read_bytes()
             assert name == "bundle.json.gz" or content in self.written[name]
 
 

@@ -39,13 +39,13 @@ from compose_runner.compose.environments import environment_named
 def run_job(meta_analysis_id, *, environment, result_dir, nsc_key, after_artifacts, on_publish_change, **_):
     if os.environ["BEHAVIOUR"] == "publish only":
         raise RuntimeError("computed a second time")
-    place, directory = environment_named(environment), ResultDirectory(result_dir)
+    compose_environment, directory = environment_named(environment), ResultDirectory(result_dir)
     directory.clear()
-    prepare_publish(result_dir, fetch_bundle(meta_analysis_id, place), place)
+    prepare_publish(result_dir, fetch_bundle(meta_analysis_id, compose_environment), compose_environment)
     directory.write("z.nii.gz", b"map")
     directory.write_metadata({"result_url": None, "seconds": {}, "artifacts": directory.artifacts()})
     after_artifacts(result_dir)
-    done = publish(result_dir, upload_key=nsc_key, environment=place, on_change=on_publish_change)
+    done = publish(result_dir, upload_key=nsc_key, environment=compose_environment, on_change=on_publish_change)
     return SimpleNamespace(url=done.url)
 
 task.main.run_job = run_job
@@ -75,10 +75,10 @@ def compose() -> Iterator[ComposeStandIn]:
 
 
 def kill_while(
-    method: str, place: str, answer: Answer, around: Surroundings, compose: ComposeStandIn, behaviour: str = "all"
+    method: str, name: str, answer: Answer, around: Surroundings, compose: ComposeStandIn, behaviour: str = "all"
 ) -> None:
     """Run a task until it waits for an answer of Compose, and kill it there."""
-    compose.fail(method, place, answer)
+    compose.fail(method, name, answer)
     process = around.start(behaviour, META_ANALYSIS_ID="meta", **compose.variables())
     deadline = time.monotonic() + 60
     while not compose.asked(method):

@@ -184,9 +184,9 @@ class ComposeStandIn:
         """Environment variables that send a run to this server."""
         return {"COMPOSE_API_URL": self.compose_api, "NEUROSTORE_API_URL": self.neurostore_api}
 
-    def put(self, place: str, document: Any, *, host: str | None = None) -> str:
-        """Serve a document (or raw ``bytes``, with an ETag) at ``<host>/api/<place>``; return its address."""
-        path = self._path(place, host)
+    def put(self, name: str, document: Any, *, host: str | None = None) -> str:
+        """Serve a document (or raw ``bytes``, with an ETag) at ``<host>/api/<name>``; return its address."""
+        path = self._path(name, host)
         with self._lock:
             self._documents[path] = document
         return f"{self.address}/{path}"
@@ -197,14 +197,14 @@ class ComposeStandIn:
             self._documents[path.strip("/")] = content
         return f"{self.address}/{path.strip('/')}"
 
-    def remove(self, place: str, *, host: str | None = None) -> None:
+    def remove(self, name: str, *, host: str | None = None) -> None:
         """Answer 404 from now on."""
         with self._lock:
-            self._documents.pop(self._path(place, host), None)
+            self._documents.pop(self._path(name, host), None)
 
-    def fail(self, method: str, place: str, *answers: Answer, host: str | None = None) -> None:
+    def fail(self, method: str, name: str, *answers: Answer, host: str | None = None) -> None:
         """Give these answers, one per request, before the ordinary ones."""
-        self.fail_path(method, self._path(place, host), *answers)
+        self.fail_path(method, self._path(name, host), *answers)
 
     def fail_path(self, method: str, path: str, *answers: Answer) -> None:
         """As :meth:`fail`, for what :meth:`put_file` serves."""
@@ -216,8 +216,8 @@ class ComposeStandIn:
         with self._lock:
             return Counter(request.path for request in self.requests if request.method == method)
 
-    def _path(self, place: str, host: str | None) -> str:
-        return f"{host or self.compose_host}/api/{place.strip('/')}"
+    def _path(self, name: str, host: str | None) -> str:
+        return f"{host or self.compose_host}/api/{name.strip('/')}"
 
     def _take(self, request: Request) -> Answer:
         """Find the answer to one request."""

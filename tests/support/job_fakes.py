@@ -28,7 +28,7 @@ class ExecutionsInMemory:
     def job_id(self, name: str) -> str:
         return f"id-of-{name}"
 
-    def name_of(self, job_id: str) -> str:
+    def parse_name(self, job_id: str) -> str:
         if not job_id.startswith("id-of-"):
             raise RequestError("job_id: it is not one of ours")
         return job_id.removeprefix("id-of-")
@@ -45,7 +45,7 @@ class ExecutionsInMemory:
         return self.job_id(name)
 
     def find(self, job_id: str) -> Execution | None:
-        return self.kept.get(self.name_of(job_id))
+        return self.kept.get(self.parse_name(job_id))
 
     def running(self, most: int) -> int:
         if self.cannot_count is not None:
@@ -53,7 +53,7 @@ class ExecutionsInMemory:
         return min(most, sum(execution.status == "RUNNING" for execution in self.kept.values()))
 
     def stop(self, job_id: str, reason: str) -> None:
-        name = self.name_of(job_id)
+        name = self.parse_name(job_id)
         self.kept[name] = Execution(job_id, name, "ABORTED", STARTED, STARTED, error="Cancelled", cause=reason)
 
 

@@ -19,7 +19,7 @@ _CHANGES = ("link", "replace", "fsync", "mkdir", "rename", "unlink", "rmdir")
 
 
 def run(
-    place: Path,
+    result_dir: Path,
     files: Mapping[str, bytes],
     *,
     overwrite: bool = False,
@@ -28,7 +28,7 @@ def run(
     """Do with a directory what a run does; gives the names that it lists."""
     from compose_runner.analysis.publish.publishing import prepare_publish
 
-    directory = ResultDirectory(place)
+    directory = ResultDirectory(result_dir)
     with directory.claimed(overwrite=overwrite):
         directory.clear()
         if inputs is not None:
@@ -44,15 +44,15 @@ def run(
     return [artifact["filename"] for artifact in listed]
 
 
-def contents(place: Path) -> dict[str, bytes | str]:
+def contents(result_dir: Path) -> dict[str, bytes | str]:
     """Everything visible below a folder: files with their bytes, links with their targets, empty folders."""
     found: dict[str, bytes | str] = {}
-    for root, folders, files in os.walk(place):
+    for root, folders, files in os.walk(result_dir):
         if STATE in folders:
             folders.remove(STATE)
         for name in [*files, *folders]:
             path = os.path.join(root, name)
-            key = os.path.relpath(path, place)
+            key = os.path.relpath(path, result_dir)
             if os.path.islink(path):
                 found[key] = f"-> {os.readlink(path)}"
             elif os.path.isfile(path):

@@ -136,7 +136,7 @@ def fetch_bundle(
     meta_analysis = reader.get(address, what, nested=True)
     if not isinstance(meta_analysis, dict):
         raise DocumentMalformedError(what, address, "the answer is not an object")
-    specification = _specification_of(meta_analysis, reader, what, address)
+    specification = _fetch_specification(meta_analysis, reader, what, address)
     if check is not None:
         check(specification.document)
 
@@ -187,7 +187,7 @@ def fetch_run_key(meta_analysis_id: str, environment: Environment, *, attempts: 
     return _text(meta_analysis.get("run_key")) if isinstance(meta_analysis, dict) else None
 
 
-def _specification_of(meta_analysis: dict[str, Any], reader: DocumentReader, what: str, address: str) -> Found:
+def _fetch_specification(meta_analysis: dict[str, Any], reader: DocumentReader, what: str, address: str) -> Found:
     """Take the specification, which stands in the meta-analysis, or is named there by its id."""
     specification = meta_analysis.get("specification")
     if specification is None:

@@ -14,7 +14,7 @@ import urllib3
 
 from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts
 from compose_runner.compose.connections import Deadline, TimeLimitError
-from compose_runner.compose.http_client import RETRYABLE, Limits, SizeLimitError, answering, reason_of
+from compose_runner.compose.http_client import RETRYABLE, Limits, SizeLimitError, answering, explain_error
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
 
 if TYPE_CHECKING:
@@ -93,14 +93,16 @@ def download(
                 partial.replace(destination)
                 return answer
             except AddressRefusedError as error:
-                raise DocumentMissingError(document, address, reason_of(error)) from error
+                raise DocumentMissingError(document, address, explain_error(error)) from error
             except SizeLimitError as error:
                 raise DocumentMalformedError(document, address, str(error)) from error
             except (urllib3.exceptions.MaxRetryError, TimeLimitError) as error:
-                raise ServiceUnavailableError(document, address, f"no answer ({reason_of(error)})") from error
+                raise ServiceUnavailableError(document, address, f"no answer ({explain_error(error)})") from error
             except urllib3.exceptions.HTTPError as error:
                 if attempt == attempts or not deadline.remaining:
-                    raise ServiceUnavailableError(document, address, f"it broke off ({reason_of(error)})") from error
+                    raise ServiceUnavailableError(
+                        document, address, f"it broke off ({explain_error(error)})"
+                    ) from error
                 time.sleep(min(0.5 * 2**attempt, _LONGEST_WAIT_SECONDS, deadline.remaining))
             finally:
                 partial.unlink(missing_ok=True)

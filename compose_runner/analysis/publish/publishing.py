@@ -82,7 +82,7 @@ def prepare_publish(
         fresh.write(directory)
 
 
-def page_of(
+def find_page(
     result_dir: str | os.PathLike[str] | ResultDirectory, environment: Environment | None = None
 ) -> tuple[str, bool]:
     """Where a result directory would be published, and whether it is there already.
@@ -101,7 +101,7 @@ def page_of(
     """
     record = read_record(_as_directory(result_dir))
     environment = environment or environment_named(record.environment)
-    return environment.page_of(record.meta_analysis_id), record.state is PublishState.UPLOADED
+    return environment.find_page(record.meta_analysis_id), record.state is PublishState.UPLOADED
 
 
 def _as_directory(result_dir: str | os.PathLike[str] | ResultDirectory) -> ResultDirectory:
@@ -163,7 +163,7 @@ def _publish(
 ) -> Published:
     record = read_record(directory)
     environment = environment or environment_named(record.environment)
-    page = environment.page_of(record.meta_analysis_id)
+    page = environment.find_page(record.meta_analysis_id)
     if record.state is PublishState.UPLOADED and record.result_id is not None:
         return Published(record.result_id, page)
     if environment.name != record.environment:

@@ -18,7 +18,7 @@ from compose_runner.analysis.compute.coverage import COVERAGE_FILENAME
 from compose_runner.analysis.publish.record import BUNDLE_FILENAME, RECORD_FILENAME
 from compose_runner.compose.document_shapes import Entity, identifier
 from compose_runner.compose.document_sources import DocumentReader
-from compose_runner.compose.http_client import CONNECT_SECONDS, RETRYABLE, pool, reason_of, retries
+from compose_runner.compose.http_client import CONNECT_SECONDS, RETRYABLE, explain_error, pool, retries
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnavailableError, UploadKeyError
 from compose_runner.service.storage import METADATA_FILENAME
@@ -96,7 +96,7 @@ def create_result(
             redirect=False,
         )
     except urllib3.exceptions.HTTPError as error:
-        raise ServiceUnavailableError(what, address, f"no answer ({reason_of(error)})") from None
+        raise ServiceUnavailableError(what, address, f"no answer ({explain_error(error)})") from None
     _refuse_errors(answer, what, address, upload_key)
     try:
         result_id = identifier(json.loads(answer.data))
@@ -210,7 +210,7 @@ def upload_artifacts(
             redirect=False,
         )
     except urllib3.exceptions.HTTPError as error:
-        raise ServiceUnavailableError(what, address, f"no answer ({reason_of(error)})") from None
+        raise ServiceUnavailableError(what, address, f"no answer ({explain_error(error)})") from None
     _refuse_errors(answer, what, address, upload_key)
 
 

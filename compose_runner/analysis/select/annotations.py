@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AnalysisKey = tuple[str, str]
 
 
-def notes_of(analyses: Sequence[AnalysisKey], annotation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def match_notes(analyses: Sequence[AnalysisKey], annotation: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Find the note of each analysis.
 
     Parameters
@@ -48,7 +48,7 @@ def notes_of(analyses: Sequence[AnalysisKey], annotation: Mapping[str, Any] | No
     return [{**by_analysis.get(analysis, {}), **by_pair.get((study, analysis), {})} for study, analysis in analyses]
 
 
-def columns_of(annotation: Mapping[str, Any] | None) -> dict[str, str | None]:
+def list_columns(annotation: Mapping[str, Any] | None) -> dict[str, str | None]:
     """Find the annotation's columns and their types.
 
     Parameters

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.select.annotations import AnalysisKey, columns_of, notes_of
+from compose_runner.analysis.select.annotations import AnalysisKey, list_columns, match_notes
 from compose_runner.errors import SelectionError
 from compose_runner.specification.conditions import Condition, to_text
 from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, truncate_repr
@@ -70,15 +70,15 @@ def choose_analyses(
     SelectionError
         The annotation has not the column, a condition cannot be a value of it, or a group is empty.
     """
-    columns = columns_of(annotation)
+    columns = list_columns(annotation)
     column = specification.filter
     if column not in columns:
         raise SelectionError(
             f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation has not. "
             f"It has: {', '.join(map(truncate_repr, sorted(columns))) or 'none'}."
         )
-    values = [note.get(column) for note in notes_of(analyses, annotation)]
-    kind = _KINDS.get(columns[column] or "") or _kind_of(values)
+    values = [note.get(column) for note in match_notes(analyses, annotation)]
+    kind = _KINDS.get(columns[column] or "") or _infer_kind(values)
     read = _READERS[kind]
     if not specification.first and kind != BOOLEAN:
         raise SelectionError(
@@ -150,7 +150,7 @@ def _as_string(value: object) -> str | None:
 _READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: _as_number, STRING: _as_string}
 
 
-def _kind_of(values: Sequence[Any]) -> str:
+def _infer_kind(values: Sequence[Any]) -> str:
     """Tell a column's type from its values, where the annotation does not tell it."""
     present = [value for value in values if value is not None]
     if present and all(isinstance(value, bool) for value in present):

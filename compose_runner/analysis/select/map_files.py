@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from compose_runner.analysis.fetch.downloads import download
 from compose_runner.analysis.fetch.reach import OutOfReachError, Reach
 from compose_runner.analysis.select.nifti import GZIP_MAGIC, MOST_BYTES, NoMapError, check_map
-from compose_runner.compose.addresses import host_of
+from compose_runner.compose.addresses import extract_host
 from compose_runner.compose.http_client import Limits
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
 
@@ -145,7 +145,7 @@ class MapFiles:
                     raise
                 raise DocumentMissingError(what, source, f"it could not be fetched: {error.reason}") from error
             log.debug("%s", error)
-            host = host_of(source)
+            host = extract_host(source)
             raise type(error)(what, host, f"the map could not be fetched from {host}") from None
         finally:
             with self._lock:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.select.annotations import notes_of
+from compose_runner.analysis.select.annotations import match_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ def with_sample_sizes(studyset: Mapping[str, Any], annotation: Mapping[str, Any]
         (i, j) for i, study in enumerate(studies) for j, analysis in enumerate(_analyses(study)) if _is_object(analysis)
     ]
     keys = [(str(studies[i].get("id")), str(studies[i]["analyses"][j].get("id"))) for i, j in indices]
-    notes = dict(zip(indices, notes_of(keys, annotation), strict=True))
+    notes = dict(zip(indices, match_notes(keys, annotation), strict=True))
     copies: list[Any] = []
     missing = 0
     for i, study in enumerate(studies):

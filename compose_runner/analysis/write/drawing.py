@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.problems import interruption_behind, reason_of
+from compose_runner.analysis.problems import explain_error, interruption_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +77,7 @@ def _draw_here(drawings: Sequence[Callable[[], object]]) -> dict[int, str]:
             if (interruption := interruption_behind(error)) is not None:
                 raise interruption from error
             log.debug("drawing %d failed", number, exc_info=True)
-            failed[number] = reason_of(error)
+            failed[number] = explain_error(error)
     return failed
 
 
@@ -166,4 +166,4 @@ def _draw_as_child(drawing: Callable[[], object], writer: Any) -> None:
     try:
         drawing()
     except Exception as error:
-        writer.send_bytes(reason_of(error).encode("utf-8", "replace")[:_REASON_BYTES])
+        writer.send_bytes(explain_error(error).encode("utf-8", "replace")[:_REASON_BYTES])

@@ -108,7 +108,7 @@ def record_of_metadata(result_dir: Path) -> ResultRecord | None:
     ResultRecord or None
         None where ``metadata.json`` is missing or belongs to something else.
     """
-    content = _content_of(result_dir, METADATA_FILENAME)
+    content = _read_content(result_dir, METADATA_FILENAME)
     metadata = None if content is None else _parsed(content)
     listed = metadata.get("artifacts") if metadata is not None else None
     if metadata is None or content is None or not isinstance(listed, list):
@@ -122,7 +122,7 @@ def record_of_metadata(result_dir: Path) -> ResultRecord | None:
     }
     if not known and "compose_runner_version" not in metadata:
         return None
-    started = _seconds_of(metadata.get("started"))
+    started = _parse_seconds(metadata.get("started"))
     files = {
         name: file
         for name, file in known.items()
@@ -131,7 +131,7 @@ def record_of_metadata(result_dir: Path) -> ResultRecord | None:
         and (started is None or path.lstat().st_mtime >= started - _CLOCK_SECONDS)
     }
     files[METADATA_FILENAME] = _as_written(content)
-    upload = _content_of(result_dir, PUBLISH_RECORD)
+    upload = _read_content(result_dir, PUBLISH_RECORD)
     if upload is not None and "meta_analysis_id" in (_parsed(upload) or {}):
         files[PUBLISH_RECORD] = _as_written(upload)
     return ResultRecord(files, set())
@@ -187,7 +187,7 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _content_of(folder: Path, name: str) -> bytes | None:
+def _read_content(folder: Path, name: str) -> bytes | None:
     path = path_inside(folder, name)
     try:
         return None if path is None else path.read_bytes()
@@ -216,7 +216,7 @@ def _as_written(content: bytes) -> WrittenFile:
     return WrittenFile(len(content), hashlib.sha256(content).hexdigest())
 
 
-def _seconds_of(moment: object) -> float | None:
+def _parse_seconds(moment: object) -> float | None:
     try:
         return datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else None
     except ValueError:

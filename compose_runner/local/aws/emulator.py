@@ -401,10 +401,10 @@ class EmbeddedAws:
             self._fail(task, fault)
             return
         definition = task_definition.container_definitions[0]
-        override = _override_of(task, definition)
+        override = _find_override(task, definition)
         environment = checked_environment(definition, override, self._override_names)
         try:
-            on_line = self._log_of(task, definition)
+            on_line = self._make_log_writer(task, definition)
         except LookupError as error:
             self._fail(task, TaskFault(f"ResourceInitializationError: {error}"))
             return
@@ -523,7 +523,7 @@ class EmbeddedAws:
         task.containers[0].last_status = task.desired_status = task.last_status = "STOPPED"
         task.stopped_at = utcnow()
 
-    def _log_of(self, task: Any, definition: Mapping[str, Any]) -> Callable[[str], None]:
+    def _make_log_writer(self, task: Any, definition: Mapping[str, Any]) -> Callable[[str], None]:
         options = (definition.get("logConfiguration") or {}).get("options", {})
         if not options.get("awslogs-group"):
             return lambda line: None
@@ -536,7 +536,7 @@ class EmbeddedAws:
         return put
 
 
-def _override_of(task: Any, definition: Mapping[str, Any]) -> dict[str, Any]:
+def _find_override(task: Any, definition: Mapping[str, Any]) -> dict[str, Any]:
     overrides = (task.overrides or {}).get("containerOverrides", [])
     found: dict[str, Any] = next((one for one in overrides if one.get("name") == definition["name"]), {})
     return found

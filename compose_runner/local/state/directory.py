@@ -36,7 +36,7 @@ from compose_runner.local.state.private_files import (
     read_whole,
     tighten,
 )
-from compose_runner.local.state.records import RUNNING, JobRecord, LogLine, reason_of
+from compose_runner.local.state.records import RUNNING, JobRecord, LogLine, explain_error
 from compose_runner.service.storage import is_artifact_prefix
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class StateDirectory:
             if os.path.lexists(start) and self._is_object(start):
                 yield below, start
             return
-        for folder, folders, names in os.walk(start, onerror=self._warn_of):
+        for folder, folders, names in os.walk(start, onerror=self._warn_about):
             for name in [name for name in folders if Path(folder, name).is_symlink()]:
                 folders.remove(name)
                 names.append(name)
@@ -254,7 +254,7 @@ class StateDirectory:
             try:
                 record = JobRecord.model_validate_json(read_whole(path, MAX_RECORD_BYTES))
             except ValidationError as error:
-                raise OddFileError(path, reason_of(error)) from None
+                raise OddFileError(path, explain_error(error)) from None
             if record.name != artifact_prefix:
                 raise OddFileError(path, "it is another job's record")
             return record
@@ -310,19 +310,19 @@ class StateDirectory:
             try:
                 with opened(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
                     while data := file.readline(MAX_LINE_BYTES):
-                        record = self._line_of(path, data)
+                        record = self._parse_line(path, data)
                         if record is not None:
                             yield record
             except FileNotFoundError:
                 return
 
-    def _line_of(self, path: Path, data: bytes) -> LogLine | None:
+    def _parse_line(self, path: Path, data: bytes) -> LogLine | None:
         if not data.strip():
             return None
         try:
             return LogLine.model_validate_json(data)
         except ValidationError as error:
-            self._warn(path, f"it is no record ({reason_of(error)})", part="a line of ")
+            self._warn(path, f"a line of it is no record ({explain_error(error)})")
             return None
 
     def check(self) -> None:
@@ -356,7 +356,7 @@ class StateDirectory:
         except OddFileError as error:
             self._warn(error.path, error.reason)
         except OSError as error:
-            self._warn_of(error)
+            self._warn_about(error)
 
     @contextmanager
     def _keeping(self, path: Path) -> Iterator[None]:
@@ -378,7 +378,7 @@ class StateDirectory:
             raise StorageError(reason) from None
         self._has_space = True
 
-    def _warn_of(self, error: OSError) -> None:
+    def _warn_about(self, error: OSError) -> None:
         self._warn(Path(os.fsdecode(error.filename or self.directory)), str(error.strerror))
 
     def _warn(self, path: Path, reason: str, part: str = "") -> None:
@@ -436,7 +436,7 @@ class FileBuffer:
         """Nothing is held open."""
 
 
-def content_type_of(path: Path) -> str:
+def guess_content_type(path: Path) -> str:
     """Content type by the file's name."""
     guessed, encoding = mimetypes.guess_type(path.name)
     return "application/gzip" if encoding == "gzip" else guessed or "binary/octet-stream"

@@ -62,7 +62,7 @@ class LogLine(BaseModel):
     message: str
 
 
-def reason_of(error: ValidationError) -> str:
+def explain_error(error: ValidationError) -> str:
     """Say what is wrong with a record, without its content."""
     detail = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(str(part) for part in detail["loc"])

@@ -20,7 +20,7 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from compose_runner.local.aws import patches
-from compose_runner.local.state.directory import FileBuffer, StorageError, content_type_of
+from compose_runner.local.state.directory import FileBuffer, StorageError, guess_content_type
 from compose_runner.local.state.records import RUNNING
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 from compose_runner.service.storage import is_artifact_prefix
@@ -91,7 +91,7 @@ class StatePersister:
         StorageError
             The file cannot be written; the object is then as it was before.
         """
-        path = self._file_of(key.bucket_name, key.name)
+        path = self._find_file(key.bucket_name, key.name)
         if path is None:
             return
         keys = self._keys()
@@ -109,7 +109,7 @@ class StatePersister:
 
     def forget_object(self, bucket: str, name: str) -> None:
         """Remove an object's file, and the mark that a bucket with versions leaves in its place."""
-        path = self._file_of(bucket, name)
+        path = self._find_file(bucket, name)
         if path is not None:
             self.state_directory.forget_object(path)
             self._drop(name)
@@ -124,14 +124,14 @@ class StatePersister:
         name : str or None
             Key of one of them, or what their keys begin with; a list that is of no single job has those in memory.
         """
-        job = self._job_of(name or "") if bucket == self.bucket else None
+        job = self._find_job(name or "") if bucket == self.bucket else None
         if job is not None:
             self._want(job)
 
-    def _file_of(self, bucket: str, name: str) -> Path | None:
+    def _find_file(self, bucket: str, name: str) -> Path | None:
         return self.state_directory.file_of(name, self.results_prefix) if bucket == self.bucket else None
 
-    def _job_of(self, name: str) -> str | None:
+    def _find_job(self, name: str) -> str | None:
         prefix = f"{self.results_prefix}/" if self.results_prefix else ""
         if not name.startswith(prefix):
             return None
@@ -159,7 +159,7 @@ class StatePersister:
         for job in ended[: max(0, len(ended) - MEMORY_JOBS)]:
             del self._in_memory[job]
             for name in list(dict.keys(self._keys())):
-                if self._job_of(name) == job:
+                if self._find_job(name) == job:
                     self._drop(name)
 
     def _drop(self, name: str) -> None:
@@ -176,7 +176,7 @@ class StatePersister:
         key.contentsize = status.st_size
         seconds = min(max(status.st_mtime, 0.0), _LAST_SECOND)
         key.last_modified = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-        key.set_metadata({"Content-Type": content_type_of(path)})
+        key.set_metadata({"Content-Type": guess_content_type(path)})
         self._keys().setlist(name, [key])
 
     def _keys(self) -> Any:
@@ -215,7 +215,7 @@ class StatePersister:
         """Forget the parts of uploads that a task which was killed did not complete."""
         parts = s3_backends[self._account]["aws"].get_bucket(self.bucket).multiparts
         for identity, upload in list(parts.items()):
-            if self._job_of(upload.key_name) == job:
+            if self._find_job(upload.key_name) == job:
                 parts.pop(identity, None)
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:

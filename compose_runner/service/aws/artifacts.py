@@ -39,7 +39,7 @@ class S3Artifacts:
         try:
             data = clients.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except clients.AwsError as error:
-            code = clients.code_of(error)
+            code = clients.read_error_code(error)
             if code in _MISSING:
                 return None
             raise AwsServiceError("An object of the job cannot be read", code) from None
@@ -58,7 +58,7 @@ class S3Artifacts:
                 for item in page.get("Contents", ()):
                     yield StoredArtifact(key=item["Key"], size=item["Size"], last_modified=item["LastModified"])
         except clients.AwsError as error:
-            raise AwsServiceError("The job's artifacts cannot be listed", clients.code_of(error)) from None
+            raise AwsServiceError("The job's artifacts cannot be listed", clients.read_error_code(error)) from None
 
     def address(self, key: str, expires_in: int) -> str:
         """Sign an address; see :class:`compose_runner.service.ports.Artifacts`."""
@@ -69,4 +69,4 @@ class S3Artifacts:
                 )
             )
         except clients.AwsError as error:
-            raise AwsServiceError("An artifact's address cannot be signed", clients.code_of(error)) from None
+            raise AwsServiceError("An artifact's address cannot be signed", clients.read_error_code(error)) from None

@@ -85,7 +85,7 @@ def forget() -> None:
         _sessions.clear()
 
 
-def code_of(error: BaseException) -> str:
+def read_error_code(error: BaseException) -> str:
     """Give a service's name for an error, never its message, in which services repeat parameters."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "Unknown")

@@ -35,7 +35,7 @@ class StepFunctionsExecutions:
         """Give the ARN that the execution of this name has or would have."""
         return f"{self._executions_arn}:{name}"
 
-    def name_of(self, job_id: str) -> str:
+    def parse_name(self, job_id: str) -> str:
         """Give the name of an execution; raises :class:`RequestError` for anything but one of our state machine's."""
         parts = job_id.split(":")
         if len(parts) != 8 or parts[0] != "arn" or parts[2] != "states" or parts[5] != "execution":
@@ -56,7 +56,7 @@ class StepFunctionsExecutions:
                 stateMachineArn=self.state_machine_arn, name=name, input=json.dumps(document)
             )
         except clients.AwsError as error:
-            code = clients.code_of(error)
+            code = clients.read_error_code(error)
             if code == "ExecutionAlreadyExists":
                 raise JobNameTakenError(name) from None
             raise AwsServiceError("The job cannot be started", code) from None
@@ -69,7 +69,7 @@ class StepFunctionsExecutions:
         try:
             answer = step_functions.describe_execution(executionArn=job_id)
         except clients.AwsError as error:
-            code = clients.code_of(error)
+            code = clients.read_error_code(error)
             if code == "ExecutionDoesNotExist":
                 return None
             if code == "InvalidArn":
@@ -109,7 +109,7 @@ class StepFunctionsExecutions:
                     break
                 page = {"nextToken": answer["nextToken"]}
         except clients.AwsError as error:
-            raise AwsServiceError("The running jobs cannot be counted", clients.code_of(error)) from None
+            raise AwsServiceError("The running jobs cannot be counted", clients.read_error_code(error)) from None
         return min(found, most)
 
     @tracing.in_subsegment("Step Functions StopExecution", namespace="aws")
@@ -119,4 +119,4 @@ class StepFunctionsExecutions:
         try:
             step_functions.stop_execution(executionArn=job_id, error="Cancelled", cause=reason)
         except clients.AwsError as error:
-            raise AwsServiceError("The job cannot be stopped", clients.code_of(error)) from None
+            raise AwsServiceError("The job cannot be stopped", clients.read_error_code(error)) from None

@@ -41,7 +41,7 @@ class SsmUploadKeys:
                 )
             except clients.AwsError as error:
                 self.forget(artifact_prefix, kept)
-                code = clients.code_of(error)
+                code = clients.read_error_code(error)
                 if code == "ParameterAlreadyExists":
                     raise JobNameTakenError(
                         artifact_prefix, "A job with the provided artifact_prefix already exists."
@@ -59,4 +59,4 @@ class SsmUploadKeys:
             # one call, which takes names that do not exist without an error
             clients.client("ssm").delete_parameters(Names=parameters)
         except clients.AwsError as error:
-            logger.error("keys.not_deleted", extra={"error": clients.code_of(error)})
+            logger.error("keys.not_deleted", extra={"error": clients.read_error_code(error)})

@@ -39,7 +39,7 @@ class CloudWatchRecords:
                 **{name: value for name, value in bounds.items() if value is not None},
             )
         except clients.AwsError as error:
-            code = clients.code_of(error)
+            code = clients.read_error_code(error)
             if window.token is not None and code == "InvalidParameterException":
                 raise RequestError("next_token: it is no longer valid; ask again without it") from None
             raise AwsServiceError("The job's log cannot be read", code) from None
@@ -62,6 +62,6 @@ class CloudWatchRecords:
                 logEvents=[{"timestamp": int(time.time() * 1000), "message": text}],
             )
         except clients.AwsError as error:
-            code = clients.code_of(error)
+            code = clients.read_error_code(error)
             if code != "ResourceAlreadyExistsException":
                 logger.error("records.not_written", extra={"error": code})

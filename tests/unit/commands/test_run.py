@@ -48,8 +48,8 @@ def record_of(stage: Stage) -> ProgressRecord:
     return ProgressRecord(stage=stage)
 
 
-def account_at(stage: Stage, place: Path) -> run._RunAccount:
-    account = run._RunAccount(str(place))
+def account_at(stage: Stage, result_dir: Path) -> run._RunAccount:
+    account = run._RunAccount(str(result_dir))
     account.listening(lambda _: None)(record_of(stage))
     return account
 

@@ -10,7 +10,7 @@ from compose_runner.compose.addresses import (
     AllowedHosts,
     allowed_hosts,
     check_address,
-    host_of,
+    extract_host,
     is_public,
 )
 
@@ -111,5 +111,5 @@ def test_hosts_are_told_or_stand_in_the_environment() -> None:
 
 
 def test_a_host_is_named_without_what_stands_around_it() -> None:
-    assert host_of("https://user:key@neurovault.org:443/z.nii.gz?token=1") == "neurovault.org"
-    assert host_of("nothing") == "?"
+    assert extract_host("https://user:key@neurovault.org:443/z.nii.gz?token=1") == "neurovault.org"
+    assert extract_host("nothing") == "?"

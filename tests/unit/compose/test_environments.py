@@ -30,5 +30,5 @@ def test_hosts_can_be_replaced_by_settings() -> None:
 
 
 def test_the_page_of_a_meta_analysis_is_the_one_that_people_open() -> None:
-    page = environment_named("production", {}).page_of("ataCTPAt2LMw")
+    page = environment_named("production", {}).find_page("ataCTPAt2LMw")
     assert page == "https://compose.neurosynth.org/meta-analyses/ataCTPAt2LMw"

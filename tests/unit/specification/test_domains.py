@@ -28,9 +28,9 @@ def every_parameter() -> list[Any]:
         ]
         for family, methods in signature.corrections.items():
             for method, parameters in methods.items():
-                place = (f"{family.upper()}Corrector", method)
+                owner = (f"{family.upper()}Corrector", method)
                 found += [
-                    pytest.param(name, one, one.name, place, id=f"{name}-{method}-{one.name}")
+                    pytest.param(name, one, one.name, owner, id=f"{name}-{method}-{one.name}")
                     for one in parameters.values()
                 ]
     for kernel, parameters in signatures().kernels.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.analysis.select.annotations import columns_of, notes_of
+from compose_runner.analysis.select.annotations import list_columns, match_notes
 from compose_runner.analysis.select.groups import ChosenAnalyses, choose_analyses
 from compose_runner.errors import SelectionError
 from compose_runner.specification.parsing import parse_specification
@@ -199,7 +199,7 @@ def test_a_note_belongs_to_the_analysis_that_it_can_only_mean(
     analyses = [("s0", "1"), ("s1", "1"), ("s1", "2")]
     annotation = {"notes": [{"study": study, "analysis": analysis, "note": {"included": True}}]}
 
-    assert [place for place, note in enumerate(notes_of(analyses, annotation)) if note] == places
+    assert [place for place, note in enumerate(match_notes(analyses, annotation)) if note] == places
 
 
 def test_the_later_of_two_notes_counts_unless_it_is_null() -> None:
@@ -208,11 +208,11 @@ def test_the_later_of_two_notes_counts_unless_it_is_null() -> None:
         synthetic.note("s0", "a0", side="right", age=None),
     ]
 
-    assert notes_of([("s0", "a0")], {"notes": notes}) == [{"side": "right", "age": 30}]
+    assert match_notes([("s0", "a0")], {"notes": notes}) == [{"side": "right", "age": 30}]
 
 
 def test_a_study_that_stands_twice_in_the_studyset_has_the_note_twice() -> None:
-    assert notes_of([("s0", "a0"), ("s0", "a0")], {"notes": [synthetic.note("s0", "a0", side="left")]}) == [
+    assert match_notes([("s0", "a0"), ("s0", "a0")], {"notes": [synthetic.note("s0", "a0", side="left")]}) == [
         {"side": "left"},
         {"side": "left"},
     ]
@@ -221,7 +221,7 @@ def test_a_study_that_stands_twice_in_the_studyset_has_the_note_twice() -> None:
 def test_columns_are_read_in_both_forms() -> None:
     note_keys = {"a": "Boolean", "b": {"type": "string", "order": 1}, "c": {"order": 2}, "d": 4}
 
-    assert columns_of({"note_keys": note_keys, "notes": [synthetic.note("s", "a", e=1)]}) == {
+    assert list_columns({"note_keys": note_keys, "notes": [synthetic.note("s", "a", e=1)]}) == {
         "a": "boolean",
         "b": "string",
         "c": None,

@@ -79,15 +79,17 @@ def test_neither_the_records_nor_other_peoples_files_are_artifacts(tmp_path: Pat
 
 @pytest.mark.parametrize("runs", [1, 2, 3])
 def test_a_next_run_replaces_what_the_one_before_wrote_and_nothing_else(tmp_path: Path, runs: int) -> None:
-    place = tmp_path / "results"
+    result_dir = tmp_path / "results"
     for number in range(runs):
-        listed = run(place, {f"z_{number}.nii.gz": b"map", "report.html": b"page", "figures/figure-a.png": b"picture"})
+        listed = run(
+            result_dir, {f"z_{number}.nii.gz": b"map", "report.html": b"page", "figures/figure-a.png": b"picture"}
+        )
         assert listed == ["figures/figure-a.png", "report.html", f"z_{number}.nii.gz"]
         if number == 0:
-            (place / "private_scan.nii.gz").write_bytes(b"mine")
-            (place / "notes").mkdir()
-            (place / "notes" / "thesis.txt").write_bytes(b"mine too")
-    found = contents(place)
+            (result_dir / "private_scan.nii.gz").write_bytes(b"mine")
+            (result_dir / "notes").mkdir()
+            (result_dir / "notes" / "thesis.txt").write_bytes(b"mine too")
+    found = contents(result_dir)
     assert found.pop("private_scan.nii.gz") == b"mine"
     assert found.pop("notes/thesis.txt") == b"mine too"
     assert set(found) == {"figures/figure-a.png", "report.html", f"z_{runs - 1}.nii.gz", "metadata.json"}
@@ -115,21 +117,21 @@ def test_who_insists_gets_the_result_beside_the_files_that_are_there(tmp_path: P
 )
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "link to nothing"])
 def test_what_stands_where_a_run_writes_is_never_replaced_even_when_asked(tmp_path: Path, name: str, kind: str) -> None:
-    place, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
-    place.mkdir()
+    result_dir, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    result_dir.mkdir()
     elsewhere.mkdir()
     if kind == "file":
-        (place / name).write_bytes(b"mine")
+        (result_dir / name).write_bytes(b"mine")
     elif kind == "folder":
-        (place / name).mkdir()
+        (result_dir / name).mkdir()
     else:
-        (place / name).symlink_to(elsewhere if kind == "link" else tmp_path / "nothing")
+        (result_dir / name).symlink_to(elsewhere if kind == "link" else tmp_path / "nothing")
     before = contents(tmp_path)
     if (kind, name) == ("folder", "figures"):
-        assert run(place, {"figures/figure-a.png": b"picture"}, overwrite=True) == ["figures/figure-a.png"]
+        assert run(result_dir, {"figures/figure-a.png": b"picture"}, overwrite=True) == ["figures/figure-a.png"]
         return
     with pytest.raises(ResultDirectoryError, match=name):
-        run(place, {name: b"map"}, overwrite=True)
+        run(result_dir, {name: b"map"}, overwrite=True)
     assert contents(tmp_path) == before
 
 
@@ -168,14 +170,14 @@ def test_a_link_to_a_directory_is_followed_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [STATE, f"{STATE}/images", f"{STATE}/checkpoints", f"{STATE}/unfinished"])
 def test_a_hidden_folder_that_leads_elsewhere_is_not_used(tmp_path: Path, name: str) -> None:
-    place, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
+    result_dir, elsewhere = tmp_path / "results", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine.txt").write_bytes(b"mine")
-    run(place, {"z.nii.gz": b"map"})
-    shutil.rmtree(place / name, ignore_errors=True)
-    (place / name).symlink_to(elsewhere)
+    run(result_dir, {"z.nii.gz": b"map"})
+    shutil.rmtree(result_dir / name, ignore_errors=True)
+    (result_dir / name).symlink_to(elsewhere)
     with pytest.raises(ResultDirectoryError, match=r"\.compose-runner"):
-        run(place, {"z.nii.gz": b"map"}, overwrite=True)
+        run(result_dir, {"z.nii.gz": b"map"}, overwrite=True)
     assert contents(elsewhere) == {"mine.txt": b"mine"}
 
 
@@ -187,15 +189,15 @@ def test_a_hidden_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     assert (tmp_path / STATE / "unfinished" / "novel.txt").read_bytes() == b"mine"
 
 
-def old_metadata(place: Path, **more: Any) -> None:
+def old_metadata(result_dir: Path, **more: Any) -> None:
     """List every file, as the version before did."""
     listed = [
         {"filename": name, "size": len(content), "sha256": checksum(content)}
-        for name, content in contents(place).items()
+        for name, content in contents(result_dir).items()
         if isinstance(content, bytes) and name != "metadata.json"
     ]
     document = {"compose_runner_version": "1.0.0", "artifacts": listed, **more}
-    (place / "metadata.json").write_text(json.dumps(document))
+    (result_dir / "metadata.json").write_text(json.dumps(document))
 
 
 def test_a_directory_of_the_version_before_is_gone_on_with_and_what_it_listed_wrongly_stays(tmp_path: Path) -> None:
@@ -230,24 +232,24 @@ def test_of_a_directory_of_the_version_before_nothing_older_than_its_run_is_touc
     ],
 )
 def test_a_hostile_record_removes_nothing(tmp_path: Path, record: str, name: str) -> None:
-    outside, place = tmp_path / "outside", tmp_path / "outside" / "results"
-    place.mkdir(parents=True)
+    outside, result_dir = tmp_path / "outside", tmp_path / "outside" / "results"
+    result_dir.mkdir(parents=True)
     (outside / "outside.txt").write_bytes(b"mine")
-    (place / "link").symlink_to(outside)
-    (place / "link.nii.gz").symlink_to(outside / "outside.txt")
+    (result_dir / "link").symlink_to(outside)
+    (result_dir / "link.nii.gz").symlink_to(outside / "outside.txt")
     name = name.format(outside=outside)
     entry = {"size": 4, "sha256": checksum(b"mine")}
     if record == "metadata.json":
         document: dict[str, Any] = {"artifacts": [{"filename": name, **entry}, "nonsense", {"filename": 3}]}
-        (place / "metadata.json").write_text(json.dumps(document))
+        (result_dir / "metadata.json").write_text(json.dumps(document))
     else:
-        (place / STATE).mkdir()
+        (result_dir / STATE).mkdir()
         document = {"files": {name: entry, "x": None}, "folders": [name, 3, "link"]}
-        (place / STATE / "record.json").write_text(json.dumps(document))
+        (result_dir / STATE / "record.json").write_text(json.dumps(document))
     before = contents(outside)
     with_metadata = "results/metadata.json" in before
     try:
-        run(place, {}, overwrite=True)
+        run(result_dir, {}, overwrite=True)
     except ResultDirectoryError:
         assert contents(outside) == before
     else:
@@ -312,10 +314,10 @@ def test_a_run_that_is_killed_at_any_step_harms_nothing_and_lets_the_next_one_ru
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # slow, and of no use to a file that is not kept
-    place, step, code = tmp_path / "results", 0, 9
-    run(place, {"z.nii.gz": b"first", "figures/figure-a.png": b"first"})
-    (place / "figures" / "holiday.png").write_bytes(b"mine")
-    (place / "notes.txt").write_bytes(b"mine")
+    result_dir, step, code = tmp_path / "results", 0, 9
+    run(result_dir, {"z.nii.gz": b"first", "figures/figure-a.png": b"first"})
+    (result_dir / "figures" / "holiday.png").write_bytes(b"mine")
+    (result_dir / "notes.txt").write_bytes(b"mine")
     fork = multiprocessing.get_context("fork")
     studyset = synthetic.random_studyset(n_studies=2)
     bundle = Bundle(studyset, synthetic.annotated(studyset), synthetic.specification(), Origin.DISK, "meta")
@@ -323,15 +325,15 @@ def test_a_run_that_is_killed_at_any_step_harms_nothing_and_lets_the_next_one_ru
     while code == 9:
         step += 1
         files = {"z.nii.gz": b"map %d" % step, "p.nii.gz": b"map", "figures/figure-b.png": b"picture"}
-        child = fork.Process(target=killed_at, args=(step, run, place, files), kwargs={"inputs": inputs})
+        child = fork.Process(target=killed_at, args=(step, run, result_dir, files), kwargs={"inputs": inputs})
         child.start()
         child.join()
         code = child.exitcode
-        after = contents(place)
+        after = contents(result_dir)
         assert (after["figures/holiday.png"], after["notes.txt"]) == (b"mine", b"mine")
     assert code == 0
     assert step > 20
-    assert set(contents(place)) == {
+    assert set(contents(result_dir)) == {
         *files,
         *("metadata.json", "publish.json", "bundle.json.gz"),
         *("figures/holiday.png", "notes.txt"),
