@@ -82,7 +82,7 @@ class _Finder:
             package = name
             while package := package.rpartition(".")[0]:
                 module = sys.modules.get(package)
-                if isinstance(module, _WaitingModule):
+                if isinstance(module, _LazyModule):
                     _load(module)  # a part of a package needs the whole
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -93,7 +93,7 @@ class _Finder:
         return spec
 
 
-class _WaitingModule(ModuleType):
+class _LazyModule(ModuleType):
     """Gives the borrowed names without loading the module, and becomes the module when any other is asked for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -109,7 +109,7 @@ class _WaitingModule(ModuleType):
 
 
 class _WaitingLoader:
-    """Makes a :class:`_WaitingModule` and remembers how to load the real one."""
+    """Makes a :class:`_LazyModule` and remembers how to load the real one."""
 
     def __init__(self, loader: Any) -> None:
         self.loader = loader
@@ -118,7 +118,7 @@ class _WaitingLoader:
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Return an empty module that loads itself."""
-        return _WaitingModule(spec.name)
+        return _LazyModule(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         """Load nothing yet."""

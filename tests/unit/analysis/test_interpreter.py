@@ -127,7 +127,7 @@ with importing():
     print(state() == before)
     import nimare.reports
 print(state() == before == ([], True, gc.get_threshold(), 0))
-print([name for name, module in sys.modules.items() if type(module).__name__ == "_WaitingModule"])
+print([name for name, module in sys.modules.items() if type(module).__name__ == "_LazyModule"])
 """
     prepared = "from compose_runner.analysis.interpreter import importing\n"
     assert in_a_fresh_interpreter(code, prepared) == ["True", "True", "[]"]
