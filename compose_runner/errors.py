@@ -132,7 +132,7 @@ class ShardingRequested(ComposeRunnerError):
 
     def __init__(self, n_shards: int, seconds: float) -> None:
         if not 2 <= n_shards <= MOST_SHARDS:
-            raise ValueError(f"permutations can be spread over 2 to {MOST_SHARDS} tasks, not {n_shards}")
+            raise ValueError(f"permutations can be shared by 2 to {MOST_SHARDS} tasks, not {n_shards}")
         self.n_shards = n_shards
         self.seconds = seconds
         self.exit_code = EXIT_SHARDS + n_shards

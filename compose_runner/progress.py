@@ -53,7 +53,7 @@ class ProgressRecord(BaseModel):
     updated : datetime
         When the record was made.
     shards : int or None
-        Over how many tasks the permutations are spread; each has a record of its own then.
+        How many tasks share the permutations; each has a record of its own then.
     """
 
     stage: Stage
@@ -189,12 +189,12 @@ class LoggedProgress:
 
 
 def merged(job: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:
-    """Make one record of a job whose permutations are spread over several tasks.
+    """Make one record of a job whose permutations are shared by several tasks.
 
     Parameters
     ----------
     job : ProgressRecord
-        The job's own record: how many permutations there are in all, and over how many tasks.
+        The job's own record: how many permutations there are in all, and how many tasks share them.
     shards : iterable of ProgressRecord
         What those tasks tell that have begun; only records of the same stage count, the others prepare.
     """

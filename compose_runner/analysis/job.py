@@ -117,7 +117,7 @@ def run_job(
     engine : {"auto", "nimare"}
         ``nimare`` forces NiMARE's own Monte Carlo code.
     monte_carlo : MonteCarloOptions, optional
-        Where checkpoints are kept, and over how many tasks permutations may be spread.
+        Where checkpoints are kept, and how many tasks may share the permutations.
     allow_hosts : sequence of str
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of a bundle from a disk may come from although they are not on
         the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names.

@@ -126,19 +126,19 @@ def test_an_id_that_is_none_of_ours_never_reaches_the_engine(job_id: str, aws: e
 
 
 def test_the_engine_tells_a_taken_name_and_a_missing_job(aws: embedded.SampleAws) -> None:
-    engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
+    jobs = StepFunctionsExecutions(embedded.STATE_MACHINE)
 
     with pytest.raises(JobNameTakenError):
-        engine.start("sample-running", {"different": True})
-    assert engine.find(engine.job_id("sample-unknown")) is None
+        jobs.start("sample-running", {"different": True})
+    assert jobs.find(jobs.job_id("sample-unknown")) is None
     with pytest.raises(AwsServiceError, match="cannot be stopped"):
-        engine.stop(engine.job_id("sample-unknown"), "reason")
+        jobs.stop(jobs.job_id("sample-unknown"), "reason")
 
 
 def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
     aws: embedded.SampleAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = StepFunctionsExecutions(embedded.STATE_MACHINE)
+    jobs = StepFunctionsExecutions(embedded.STATE_MACHINE)
     for number in range(6):
         aws.start(f"more-{number}")
     asked: list[int] = []
@@ -147,10 +147,10 @@ def test_running_executions_are_counted_over_pages_and_no_further_than_asked(
     )
 
     # sample-running is the seventh; those that have ended do not count
-    assert [engine.running(most) for most in (1, 7, 20)] == [1, 7, 7]
+    assert [jobs.running(most) for most in (1, 7, 20)] == [1, 7, 7]
     assert len(asked) == 3
     monkeypatch.setattr(executions, "_LARGEST_PAGE", 2)
-    assert [engine.running(most) for most in (3, 20)] == [3, 7]
+    assert [jobs.running(most) for most in (3, 20)] == [3, 7]
     assert len(asked) == 3 + 2 + 4
     with pytest.raises(AwsServiceError, match="cannot be counted"):
         StepFunctionsExecutions(embedded.STATE_MACHINE.replace("compose-runner", "deleted")).running(1)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(TASK_COMMAND, max_parallel_tasks=2) as engine:
-        yield engine
+    with EmbeddedAws(TASK_COMMAND, max_parallel_tasks=2) as aws:
+        yield aws
 
 
 @pytest.fixture(scope="module")

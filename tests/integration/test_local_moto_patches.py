@@ -107,7 +107,7 @@ def test_every_patch_has_a_test_here() -> None:
 def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
     # in a process of its own: an engine of another test may run in this one
     program = (
-        "from compose_runner.local import moto_patches as m;"
+        "from compose_runner.local.aws import patches as m;"
         "seen = lambda: [vars(p.owner).get(name) for p in m.PATCHES for name in p.attributes];"
         "before = seen(); m.install(); changed = seen() != before; m.uninstall(); print(changed, seen() == before)"
     )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as engine:
-        yield engine
+    with EmbeddedAws() as aws:
+        yield aws
 
 
 @pytest.fixture(scope="module")

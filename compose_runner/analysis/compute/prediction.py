@@ -1,4 +1,4 @@
-"""How long a Monte Carlo run will take, before it begins; and over how many tasks it should be spread.
+"""How long a Monte Carlo run will take, before it begins; and how many tasks should share it.
 
 One permutation costs a fixed part (the passes over the whole volume, which grow with its voxels), a part for each
 focus, for each study, and for each two foci of one study, which may meet. ``python -m benchmarks.calibrate`` measures
@@ -163,7 +163,7 @@ def predict(
 
 
 def shards_for(seconds: float, threshold_seconds: float, most: int) -> int:
-    """Over how many tasks a run should be spread: 1 up to the threshold, then so many that each stays below it.
+    """How many tasks should share a run: 1 up to the threshold, then so many that each stays below it.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ MAX_EVENTS = 10_000
 
 
 class Host(Protocol):
-    """What the patches ask of the engine that is running."""
+    """What the patches ask of the embedded AWS that is running."""
 
     endpoint: str
     keys: Keys
@@ -137,14 +137,14 @@ def host() -> Host:
         None is.
     """
     if _host is None:
-        raise RuntimeError("no embedded engine is running")
+        raise RuntimeError("no embedded AWS is running")
     return _host
 
 
-def attach(engine: Host | None) -> None:
-    """Say which engine the patches serve; None when it has ended."""
+def attach(running: Host | None) -> None:
+    """Say which embedded AWS the patches serve; None when it has ended."""
     global _host
-    _host = engine
+    _host = running
     _client.cache_clear()
 
 
