@@ -53,10 +53,10 @@ def visible(text: object, *, lines: bool = False) -> str:
     lines : bool
         Keep line breaks and tabs; by default the text becomes one line.
     """
-    return (_WITHIN_LINES if lines else _ANY).sub(_shown, str(text))
+    return (_WITHIN_LINES if lines else _ANY).sub(_escape, str(text))
 
 
-def _shown(found: re.Match[str]) -> str:
+def _escape(found: re.Match[str]) -> str:
     character = found.group()
     return _SHORT.get(character) or character.encode("unicode_escape").decode("ascii")
 

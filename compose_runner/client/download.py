@@ -144,7 +144,7 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
         part.replace(target)
     except urllib3.exceptions.HTTPError as error:
         raise ServiceUnavailableError(
-            artifact.path, _shown(artifact.url), f"no answer ({explain_error(error)})"
+            artifact.path, _without_query(artifact.url), f"no answer ({explain_error(error)})"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -152,11 +152,11 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
 
 def _refuse(artifact: Artifact, status: int) -> None:
     if status in RETRYABLE:
-        raise ServiceUnavailableError(artifact.path, _shown(artifact.url), f"the store answered {status}")
+        raise ServiceUnavailableError(artifact.path, _without_query(artifact.url), f"the store answered {status}")
     raise DownloadError(f"{artifact.path}: the store answered {status}; its address may have expired")
 
 
-def _shown(url: str) -> str:
+def _without_query(url: str) -> str:
     """An address without its signature, which is a key for as long as it is valid."""
     return url.partition("?")[0]
 

@@ -78,7 +78,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _RepeatedKeyError(f"the key {_shown(twice)} stands twice in an object")
+        raise _RepeatedKeyError(f"the key {_truncate_repr(twice)} stands twice in an object")
     return found
 
 
@@ -102,7 +102,7 @@ def _flaw(document: Any, *, texts: bool) -> str:
             if texts and type(container) is dict:
                 for key in container:
                     if _unusable(key):
-                        return f"the key {_shown(key)} {_find_flaw(key)}"
+                        return f"the key {_truncate_repr(key)} {_find_flaw(key)}"
         if not deeper:
             return (
                 _find_flaw(document) and f"it {_find_flaw(document)}" if not isinstance(document, dict | list) else ""
@@ -129,7 +129,11 @@ def _path_to(document: Any, wanted: Any) -> str:
         for path, container in level:
             steps = container.items() if isinstance(container, dict) else enumerate(container)
             for step, value in steps:
-                here = f"{path}[{step}]" if isinstance(step, int) else f"{path}.{_shown(step, quote=False)}".lstrip(".")
+                here = (
+                    f"{path}[{step}]"
+                    if isinstance(step, int)
+                    else f"{path}.{_truncate_repr(step, quote=False)}".lstrip(".")
+                )
                 if value is wanted:
                     return here
                 if isinstance(value, dict | list):
@@ -138,7 +142,7 @@ def _path_to(document: Any, wanted: Any) -> str:
     return "it"
 
 
-def _shown(text: str, *, quote: bool = True) -> str:
+def _truncate_repr(text: str, *, quote: bool = True) -> str:
     text = ascii(text[:60])
     return text if quote else text[1:-1]
 

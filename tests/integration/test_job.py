@@ -162,11 +162,11 @@ def test_the_pickle_is_nimares_own(finished: Path) -> None:
 
 
 def test_every_stage_and_every_iteration_is_told(bundle: Path, tmp_path: Path) -> None:
-    told: list[ProgressRecord] = []
-    run_job("told", bundle=bundle, result_dir=tmp_path, progress=Progress(told.append), report=False)
-    stages = list(dict.fromkeys(record.stage for record in told))
+    records: list[ProgressRecord] = []
+    run_job("told", bundle=bundle, result_dir=tmp_path, progress=Progress(records.append), report=False)
+    stages = list(dict.fromkeys(record.stage for record in records))
     assert stages == [Stage.FETCH, Stage.SELECT, Stage.FIT, Stage.CORRECT, Stage.DIAGNOSE, Stage.WRITE]
-    iterations = [record.completed for record in told if record.stage is Stage.CORRECT]
+    iterations = [record.completed for record in records if record.stage is Stage.CORRECT]
     assert iterations[-1] == 12
     assert iterations == sorted(iterations)
 

@@ -18,18 +18,18 @@ from botocore.credentials import Credentials
 from moto.ecs.exceptions import ECSException
 
 from compose_runner.local.aws.overrides import checked_environment, override_names
-from compose_runner.local.aws.signatures import Keys, SignatureRefusedError, check_headers, check_query
+from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers, check_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEYS = Keys.random()
+KEYS = AccessKeys.random()
 HOST = "127.0.0.1:4711"
 BODY = b'{"a": "b"}'
 
 
 def signed(
-    service: str, keys: Keys = KEYS, target: str = "/b/results/a%20b?list-type=2&prefix=x%2Fy"
+    service: str, keys: AccessKeys = KEYS, target: str = "/b/results/a%20b?list-type=2&prefix=x%2Fy"
 ) -> dict[str, Any]:
     kind = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
     request = AWSRequest("POST", f"http://{HOST}{target}", {"x-amz-target": "T", "X-Amz-Meta-A_b": "c"}, BODY)
@@ -78,8 +78,10 @@ def test_a_signed_request_that_was_changed_is_refused(what: str) -> None:
         check_headers(KEYS, **request)
 
 
-@pytest.mark.parametrize("keys", [Keys(KEYS.access_key, "embedded"), Keys("embedded", KEYS.secret_key), Keys.random()])
-def test_a_request_that_somebody_else_signed_is_refused(keys: Keys) -> None:
+@pytest.mark.parametrize(
+    "keys", [AccessKeys(KEYS.access_key, "embedded"), AccessKeys("embedded", KEYS.secret_key), AccessKeys.random()]
+)
+def test_a_request_that_somebody_else_signed_is_refused(keys: AccessKeys) -> None:
     with pytest.raises(SignatureRefusedError):
         check_headers(KEYS, **signed("ecs", keys))
 
@@ -153,7 +155,7 @@ def test_a_presigned_address_is_for_one_host_and_for_reading() -> None:
 
 
 def test_a_secret_is_new_and_not_shown() -> None:
-    keys = [Keys.random() for _ in range(100)]
+    keys = [AccessKeys.random() for _ in range(100)]
     assert len({pair.secret_key for pair in keys}) == len({pair.access_key for pair in keys}) == 100
     assert all(pair.secret_key not in repr(pair) and pair.access_key not in pair.secret_key for pair in keys)
 

@@ -67,10 +67,10 @@ class _Interruption:
 
     def __init__(self, after: int) -> None:
         self.after = after
-        self.told: list[ProgressRecord] = []
+        self.records: list[ProgressRecord] = []
 
     def __call__(self, record: ProgressRecord) -> None:
-        self.told.append(record)
+        self.records.append(record)
         if record.stage is Stage.CORRECT and record.completed >= self.after:
             raise KeyboardInterrupt
 
@@ -89,7 +89,7 @@ def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dic
     shards = 1
     while True:
         monte_carlo = MonteCarloOptions(**options, continues=rounds > 0, n_shards=shards)
-        told: list[ProgressRecord] = []
+        records: list[ProgressRecord] = []
         results = tmp_path / "results"
         try:
             outcome = run_job(
@@ -99,12 +99,12 @@ def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dic
                 n_cores=2,
                 report=False,
                 monte_carlo=monte_carlo,
-                progress=Progress(told.append),
+                progress=Progress(records.append),
             )
             break
         except ShardingRequested as requested:
             rounds, shards = rounds + 1, requested.n_shards
-            assert (told[-1].shards, told[-1].completed) == (4, 0)
+            assert (records[-1].shards, records[-1].completed) == (4, 0)
             assert not list(results.glob("*.nii.gz"))
         # in any order; the inputs are those that the first task kept
         for shard in reversed(range(shards)):
@@ -135,9 +135,9 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_maps(
     assert kept
     assert {path.name for path in tmp_path.iterdir()} == {STATE, "bundle.json.gz", "publish.json"}
 
-    told: list[ProgressRecord] = []
-    run(monte_carlo=monte_carlo, progress=Progress(told.append))
-    computed = [record.completed for record in told if record.stage is Stage.CORRECT and record.completed]
+    records: list[ProgressRecord] = []
+    run(monte_carlo=monte_carlo, progress=Progress(records.append))
+    computed = [record.completed for record in records if record.stage is Stage.CORRECT and record.completed]
     assert computed[0] > 5
     assert _checksums(tmp_path) == expected
     assert not (tmp_path / CHECKPOINTS).exists()
@@ -168,7 +168,7 @@ def test_a_run_of_anything_else_does_not_go_on_from_it(
         run_job(
             "other", bundle=bundle, result_dir=results, seed=seed, monte_carlo=monte_carlo, progress=Progress(other)
         )
-    assert other.told[-1].completed <= 5
+    assert other.records[-1].completed <= 5
 
 
 def test_a_shard_that_is_interrupted_goes_on_with_what_it_had(tmp_path: Path, small_blocks: None) -> None:
@@ -179,9 +179,9 @@ def test_a_shard_that_is_interrupted_goes_on_with_what_it_had(tmp_path: Path, sm
     with pytest.raises(KeyboardInterrupt):
         compute(progress=Progress(_Interruption(after=6)))
 
-    told: list[ProgressRecord] = []
-    compute(progress=Progress(told.append))
-    computed = [record for record in told if record.stage is Stage.CORRECT and record.completed]
+    records: list[ProgressRecord] = []
+    compute(progress=Progress(records.append))
+    computed = [record for record in records if record.stage is Stage.CORRECT and record.completed]
     assert computed[0].completed > 5
     assert computed[-1].completed == computed[-1].total == N_ITERS // 2
 
@@ -224,7 +224,7 @@ def test_later_tasks_compute_from_the_inputs_that_the_first_one_kept(tmp_path: P
 
 def test_a_run_below_the_threshold_is_not_spread_and_its_time_is_told_before_it_begins(tmp_path: Path) -> None:
     bundle = _bundle(tmp_path, synthetic.specification("MKDADensity", **FWE))
-    told: list[ProgressRecord] = []
+    records: list[ProgressRecord] = []
     outcome = run_job(
         "short",
         bundle=bundle,
@@ -232,14 +232,14 @@ def test_a_run_below_the_threshold_is_not_spread_and_its_time_is_told_before_it_
         n_cores=1,
         report=False,
         monte_carlo=MonteCarloOptions(most_shards=16, threshold_seconds=900.0),
-        progress=Progress(told.append),
+        progress=Progress(records.append),
     )
     predicted = outcome.metadata["prediction"]
     assert predicted["shards"] == 1
     assert 0 < predicted["seconds"] < 900
-    fitting = next(record for record in told if record.stage is Stage.FIT)
+    fitting = next(record for record in records if record.stage is Stage.FIT)
     assert fitting.seconds_left == pytest.approx(predicted["seconds"], abs=1e-3)
-    assert [record.shards for record in told if record.shards] == []
+    assert [record.shards for record in records if record.shards] == []
 
 
 def test_what_our_kernels_do_not_compute_is_never_spread(tmp_path: Path) -> None:

@@ -13,31 +13,31 @@ def _clock(step: float = 1.0):
 
 
 def test_every_stage_is_told_when_it_begins() -> None:
-    told: list[ProgressRecord] = []
-    progress = Progress(told.append, clock=_clock())
+    records: list[ProgressRecord] = []
+    progress = Progress(records.append, clock=_clock())
     progress.start(Stage.FETCH)
     progress.start(Stage.FIT)
-    assert [record.stage for record in told] == [Stage.FETCH, Stage.FIT]
+    assert [record.stage for record in records] == [Stage.FETCH, Stage.FIT]
 
 
 def test_percent_and_seconds_left_follow_from_the_steps() -> None:
-    told: list[ProgressRecord] = []
+    records: list[ProgressRecord] = []
     time = iter([0.0, 0.0, 0.0, 10.0]).__next__
-    progress = Progress(told.append, clock=lambda: time())
+    progress = Progress(records.append, clock=lambda: time())
     progress.start(Stage.CORRECT, total=200)
     time = iter([10.0]).__next__
     progress.advance(50, 200)
-    assert told[-1].percent == 25.0
-    assert told[-1].seconds_left == 30.0
+    assert records[-1].percent == 25.0
+    assert records[-1].seconds_left == 30.0
 
 
 def test_more_steps_than_announced_are_not_more_than_all() -> None:
-    told: list[ProgressRecord] = []
-    progress = Progress(told.append, clock=_clock())
+    records: list[ProgressRecord] = []
+    progress = Progress(records.append, clock=_clock())
     progress.start(Stage.CORRECT, total=10)
     progress.advance(12, 10)
-    assert told[-1].percent == 100.0
-    assert told[-1].seconds_left == 0.0
+    assert records[-1].percent == 100.0
+    assert records[-1].seconds_left == 0.0
 
 
 def test_durations_are_kept_per_stage_and_added_up() -> None:
@@ -57,40 +57,40 @@ def test_without_a_listener_nothing_is_told() -> None:
 
 
 def test_a_prediction_is_told_until_the_steps_tell_something() -> None:
-    told: list[ProgressRecord] = []
+    records: list[ProgressRecord] = []
     time = iter([0.0, 0.0, 0.0, 10.0, 10.0, 10.0, 20.0]).__next__
-    progress = Progress(told.append, clock=lambda: time())
+    progress = Progress(records.append, clock=lambda: time())
     progress.expect(Stage.CORRECT, 100.0)
     progress.start(Stage.FIT)
-    assert told[-1].seconds_left == 100.0
+    assert records[-1].seconds_left == 100.0
     progress.start(Stage.CORRECT)
-    assert told[-1].seconds_left == 100.0
+    assert records[-1].seconds_left == 100.0
     progress.advance(25, 100)
-    assert told[-1].seconds_left == 30.0
+    assert records[-1].seconds_left == 30.0
 
 
 @pytest.mark.parametrize(("completed", "seconds", "left"), [(1, 10.0, 90.0), (5, 10.0, 190.0), (1, 110.0, 110.0 * 99)])
 def test_the_first_steps_do_not_outweigh_a_prediction_unless_it_is_over(
     completed: int, seconds: float, left: float
 ) -> None:
-    told: list[ProgressRecord] = []
+    records: list[ProgressRecord] = []
     now = [0.0]
-    progress = Progress(told.append, clock=lambda: now[0])
+    progress = Progress(records.append, clock=lambda: now[0])
     progress.expect(Stage.CORRECT, 100.0)
     progress.start(Stage.CORRECT)
     now[0] = seconds
     progress.advance(completed, 100)
-    assert told[-1].seconds_left == pytest.approx(left)
+    assert records[-1].seconds_left == pytest.approx(left)
 
 
 def test_a_prediction_that_was_too_short_says_no_time_left_rather_than_less() -> None:
-    told: list[ProgressRecord] = []
+    records: list[ProgressRecord] = []
     time = iter([0.0, 0.0, 0.0, 10.0]).__next__
-    progress = Progress(told.append, clock=lambda: time())
+    progress = Progress(records.append, clock=lambda: time())
     progress.expect(Stage.CORRECT, 5.0)
     progress.start(Stage.CORRECT)
     progress.advance(0, 100)
-    assert told[-1].seconds_left == 0.0
+    assert records[-1].seconds_left == 0.0
 
 
 def _record(completed: int, total: int | None, seconds_left: float | None, **fields: object) -> ProgressRecord:

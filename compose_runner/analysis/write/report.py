@@ -182,7 +182,7 @@ def _policy(scripts: set[str]) -> str:
     )
 
 
-def _shown(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
     """What the template shows of a value: control characters of a text are visible, line breaks stay."""
     return visible(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -196,9 +196,9 @@ def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, An
     for frame in frames:
         # here, so that the template leaves every character of a script as it is, which its checksum is made of
         frame.content = escape(frame.content)
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown).from_string(
-        (folder / "report.html.jinja").read_text(encoding="utf-8")
-    )
+    template = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_format_value
+    ).from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
     address = str(metadata.get("result_url") or "")
     return template.render(
         title=metadata.get("name") or metadata.get("meta_analysis_id") or "Meta-analysis",

@@ -19,7 +19,7 @@ from compose_runner.local.http_server import HARDENING, JsonHandler, RefusedErro
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
-    from compose_runner.local.aws.signatures import Keys
+    from compose_runner.local.aws.signatures import AccessKeys
 
 # scripts and styles of a report are inside of it; it asks nobody for anything, and its links open pages of their own
 CONTENT_SECURITY_POLICY = (
@@ -41,13 +41,13 @@ class ArtifactServer:
         S3, as the service's own process sees it.
     bucket : str
         The only one that is served.
-    keys : Keys
+    keys : AccessKeys
         Whose presigned addresses are served.
     host : str
         Where to listen.
     """
 
-    def __init__(self, objects: Any, bucket: str, keys: Keys, host: str) -> None:
+    def __init__(self, objects: Any, bucket: str, keys: AccessKeys, host: str) -> None:
         self._server = Server((host, 0), _Handler)
         visitors = Visitors(host, self._server.server_port, follow_links=True)
         self._server.RequestHandlerClass = _handler_class(objects, bucket, keys, visitors)
@@ -68,7 +68,7 @@ class ArtifactServer:
 class _Handler(JsonHandler):
     objects: Any
     bucket: str
-    keys: Keys
+    keys: AccessKeys
 
     def answer(self) -> None:
         self.body()
@@ -110,5 +110,5 @@ class _Handler(JsonHandler):
                 self.wfile.write(piece)
 
 
-def _handler_class(objects: Any, bucket: str, keys: Keys, visitors: Visitors) -> type[BaseHTTPRequestHandler]:
+def _handler_class(objects: Any, bucket: str, keys: AccessKeys, visitors: Visitors) -> type[BaseHTTPRequestHandler]:
     return type("Handler", (_Handler,), {"objects": objects, "bucket": bucket, "keys": keys, "visitors": visitors})

@@ -31,7 +31,7 @@ from compose_runner.local.aws import patches
 from compose_runner.local.aws.containers import CANNOT_START, STOP_SECONDS, ContainerRequest, ContainerRunner
 from compose_runner.local.aws.overrides import checked_environment
 from compose_runner.local.aws.server import AwsServer
-from compose_runner.local.aws.signatures import Keys
+from compose_runner.local.aws.signatures import AccessKeys
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class TaskFault:
     stop_code: str = "TaskFailedToStart"
 
 
-def aws_environment(endpoint: str, keys: Keys, region: str = REGION) -> dict[str, str]:
+def aws_environment(endpoint: str, keys: AccessKeys, region: str = REGION) -> dict[str, str]:
     """Variables that point boto3 at an embedded AWS, and at nothing else.
 
     Parameters
     ----------
     endpoint : str
         Address of the embedded AWS.
-    keys : Keys
+    keys : AccessKeys
         What its requests are signed with.
     region : str
         Its region.
@@ -135,7 +135,7 @@ class EmbeddedAws:
         self.account = ACCOUNT
         self.endpoint = ""
         # made anew at every start: who does not know them gets no answer; what a role can do is not simulated
-        self.keys = Keys.random()
+        self.keys = AccessKeys.random()
         self.faults: deque[TaskFault] = deque()
         self._environment = dict(environment or {})
         self._max_parallel_tasks = max_parallel_tasks

@@ -72,7 +72,7 @@ from compose_runner.local.state.directory import StorageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from compose_runner.local.aws.signatures import Keys
+    from compose_runner.local.aws.signatures import AccessKeys
 
 MOTO_VERSION = "5.2.5"
 # how long a poll of a running task may take, in seconds, and the pause between two polls
@@ -86,7 +86,7 @@ class Host(Protocol):
     """What the patches ask of the embedded AWS that is running."""
 
     endpoint: str
-    keys: Keys
+    keys: AccessKeys
 
     def launch(self, task: Any, task_definition: Any) -> None:
         """Run a task's container; may raise a moto ``ServiceException`` instead."""
@@ -223,7 +223,7 @@ _client_lock = threading.Lock()
 
 
 @lru_cache(maxsize=64)
-def _client(service_name: str, region_name: str, endpoint: str, keys: Keys) -> Any:
+def _client(service_name: str, region_name: str, endpoint: str, keys: AccessKeys) -> Any:
     # its default time-outs are those of the longest state; these calls go to this very process
     session: Any = boto3.session.Session(
         aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key, region_name=region_name

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from compose_runner.local.aws.signatures import Keys, SignatureRefusedError, check_headers
+from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers
 from compose_runner.local.http_server import LOOPBACK
 
 # no request of the service's own comes near, but for uploads to S3, whose signature is checked before they are read
@@ -29,13 +29,13 @@ class AwsServer:
 
     Parameters
     ----------
-    keys : Keys
+    keys : AccessKeys
         Who may ask.
     port : int
         0 for any free port.
     """
 
-    def __init__(self, keys: Keys, port: int = 0) -> None:
+    def __init__(self, keys: AccessKeys, port: int = 0) -> None:
         handler = type("Handler", (_Handler,), {"keys": keys})
         application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(LOOPBACK, port, application, threaded=True, request_handler=handler)
@@ -57,7 +57,7 @@ class AwsServer:
 class _Handler(MotoRequestHandler):  # type: ignore[misc]
     # a request that does not come to its end must not hold a thread for ever
     timeout = 60
-    keys: Keys
+    keys: AccessKeys
 
     def run_wsgi(self) -> None:
         self._body = b""

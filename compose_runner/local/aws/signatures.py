@@ -41,7 +41,7 @@ class SignatureRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AccessKeys:
     """A pair of keys.
 
     Parameters
@@ -66,12 +66,12 @@ class Keys:
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
 
-def check_headers(keys: Keys, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> None:
+def check_headers(keys: AccessKeys, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> None:
     """Check a request that is signed in its ``Authorization`` header.
 
     Parameters
     ----------
-    keys : Keys
+    keys : AccessKeys
         Who may sign.
     method, target : str
         Of the request line, as they came.
@@ -106,12 +106,12 @@ def check_headers(keys: Keys, method: str, target: str, headers: Mapping[str, st
     _compare(signer(_credentials(keys), service, region), request, stamp, found["signature"])
 
 
-def check_query(keys: Keys, target: str, host: str) -> None:
+def check_query(keys: AccessKeys, target: str, host: str) -> None:
     """Check a presigned address of an object, with its time.
 
     Parameters
     ----------
-    keys : Keys
+    keys : AccessKeys
         Who may sign.
     target : str
         Path and query of the request line, as they came.
@@ -144,7 +144,7 @@ def check_query(keys: Keys, target: str, host: str) -> None:
     _compare(S3SigV4QueryAuth(_credentials(keys), service, region), request, stamp, fields.get("X-Amz-Signature", ""))
 
 
-def _credentials(keys: Keys) -> Credentials:
+def _credentials(keys: AccessKeys) -> Credentials:
     return Credentials(keys.access_key, keys.secret_key)
 
 
@@ -155,7 +155,7 @@ def _time(stamp: str) -> datetime:
         raise SignatureRefusedError("the request has no time") from None
 
 
-def _scope(keys: Keys, credential: str, stamp: str) -> tuple[str, str]:
+def _scope(keys: AccessKeys, credential: str, stamp: str) -> tuple[str, str]:
     """Region and service for which a signature was made."""
     parts = credential.split("/")
     if len(parts) != 5 or parts[1] != stamp[:8] or parts[4] != "aws4_request":
