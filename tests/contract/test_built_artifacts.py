@@ -251,7 +251,7 @@ def server() -> Iterator[embedded.SampleAws]:
 
 
 @pytest.fixture(scope="module")
-def emulated(built: Path, server: embedded.SampleAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+def deployed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # a copy, as a deployment is: a build that follows takes its directory away from a running function
     return Path(shutil.copytree(built, tmp_path_factory.mktemp("deployed") / "build", symlinks=True))
 
@@ -304,7 +304,7 @@ def running(deployed: Path, runtime: Path, name: str, log: Path, handler: str = 
 
 @pytest.fixture(scope="module")
 def emulated(
-    deployed: Path, runtime: Path, server: embedded.EmbeddedAws, tmp_path_factory: pytest.TempPathFactory
+    deployed: Path, runtime: Path, server: embedded.SampleAws, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Emulated]:
     logs = tmp_path_factory.mktemp("logs")
     with ExitStack() as stack:
@@ -318,7 +318,7 @@ def emulated(
 
 @pytest.mark.parametrize("name", FUNCTIONS.values())
 def test_a_built_function_imports_everything_from_its_layers(
-    deployed: Path, runtime: Path, server: embedded.EmbeddedAws, tmp_path: Path, name: str
+    deployed: Path, runtime: Path, server: embedded.SampleAws, tmp_path: Path, name: str
 ) -> None:
     shutil.copytree(deployed / name, tmp_path / name)
     for layer in LAYERS:

@@ -22,7 +22,7 @@ from compose_runner.service.aws.keys import SsmUploadKeys
 from compose_runner.service.aws.records import CloudWatchRecords
 from compose_runner.service.errors import AwsServiceError, JobNameTakenError, RequestError
 from compose_runner.service.ports import Window
-from compose_runner.service.storage import JobKeys
+from compose_runner.service.storage import JobPaths
 from tests.support import embedded_aws as embedded
 from tests.support.compose_stand_in import Answer
 
@@ -183,6 +183,19 @@ def test_a_client_belongs_to_the_endpoint_that_the_environment_names(
     assert here.meta.endpoint_url == aws.endpoint
     assert elsewhere.meta.endpoint_url == "http://127.0.0.1:9"
     assert clients.client("logs") is elsewhere
+
+
+def test_clients_made_after_forgetting_have_the_credentials_of_now(
+    monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws
+) -> None:
+    before = S3Artifacts(embedded.BUCKET).address("key", 60)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "RENEWED")
+    clients.forget()
+
+    after = S3Artifacts(embedded.BUCKET).address("key", 60)
+
+    assert "Credential=RENEWED%2F" in after
+    assert "RENEWED" not in before
 
 
 def test_a_slow_compose_keeps_a_client_waiting_no_longer_than_the_deadline(aws: embedded.SampleAws) -> None:

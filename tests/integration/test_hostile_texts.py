@@ -69,7 +69,7 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     documents["meta_analysis"] = {"name": hostile_texts.IN_HTML[1]}
     bundle.write_text(json.dumps(documents), encoding="utf-8")
     result_dir = folder / "results"
-    run_job(hostile.IN_HTML[4], bundle=bundle, result_dir=result_dir, n_cores=2)
+    run_job(hostile_texts.IN_HTML[4], bundle=bundle, result_dir=result_dir, n_cores=2)
     return result_dir
 
 

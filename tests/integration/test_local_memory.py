@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from compose_runner.local.aws import emulator
 from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.state import restart
-from compose_runner.local.state.directory import Archive
-from compose_runner.local.state.restart import Keeper
+from compose_runner.local.state.directory import StateDirectory
+from compose_runner.local.state.restart import StatePersister
 from tests.support.local_machines import machine, run_task
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
 from compose_runner.service.aws import clients
-from compose_runner.service.storage import JobKeys
+from compose_runner.service.storage import JobPaths
 from tests.support.compose_stand_in import ComposeStandIn
 from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 

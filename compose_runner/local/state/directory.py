@@ -322,7 +322,7 @@ class StateDirectory:
         try:
             return LogLine.model_validate_json(data)
         except ValidationError as error:
-            self._warn(path, f"a line of it is no record ({explain_error(error)})")
+            self._warn(path, f"it is no record ({explain_error(error)})", part="a line of ")
             return None
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from compose_runner.service import observability
 from compose_runner.service.contract import SubmitRequest
-from compose_runner.service.submit import Submission
+from compose_runner.service.submit import SubmitService
 from tests.support.job_fakes import ExecutionsInMemory, KeysInMemory, RecordsInMemory, SpecificationsInMemory
 from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION
 

@@ -8,7 +8,7 @@ import pytest
 
 from compose_runner.service.errors import AwsServiceError, CancelForbiddenError, JobMissingError, RequestError
 from compose_runner.service.ports import Execution
-from compose_runner.service.status import JobStatus
+from compose_runner.service.status import StatusService
 from tests.support.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemory, KeysInMemory
 
 PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "updated": "2026-06-01T10:00:00Z"}
