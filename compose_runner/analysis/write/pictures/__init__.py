@@ -7,8 +7,8 @@ of a brain, :func:`describe` says in words what they show, and :func:`png` makes
 from __future__ import annotations
 
 from compose_runner.analysis.write.pictures.description import describe
-from compose_runner.analysis.write.pictures.glass_brain import glass_brain
-from compose_runner.analysis.write.pictures.lightbox import lightbox
+from compose_runner.analysis.write.pictures.projections import glass_brain
 from compose_runner.analysis.write.pictures.sheet import png
+from compose_runner.analysis.write.pictures.slices import lightbox
 
 __all__ = ["describe", "glass_brain", "lightbox", "png"]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from compose_runner.analysis.write import pictures
 from compose_runner.analysis.write.pictures.colours import NEGATIVE, POSITIVE, Scale
-from compose_runner.analysis.write.pictures.lightbox import best_cuts
 from compose_runner.analysis.write.pictures.sheet import BAR_WIDTH, DPI, WIDTH
+from compose_runner.analysis.write.pictures.slices import best_cuts
 from compose_runner.analysis.write.pictures.space import BRAIN, Volume, template
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
