@@ -114,7 +114,7 @@ def test_every_signal_ends_a_command_wherever_it_is(place: str, sent: signal.Sig
 
 
 def test_a_second_ctrl_c_ends_a_command_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    never = "import compose_runner.commands.exit_codes\ncompose_runner.ending.GRACE_SECONDS = 3600.0\n"
+    never = "import compose_runner.commands.exit_codes\ncompose_runner.commands.exit_codes.GRACE_SECONDS = 3600.0\n"
     interpreter, option, text = program("compiled code")
     with RunningCommand(interpreter, option, never + text) as command:
         command.wait_for_words("ready")

@@ -6,6 +6,7 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
@@ -159,6 +160,8 @@ def test_a_task_knows_how_far_and_from_when_on_a_job_may_be_spread(around: Share
 def checkpoints(around: Shared, monkeypatch: pytest.MonkeyPatch) -> S3Checkpoints:
     for name, value in around.aws.variables.items():
         monkeypatch.setenv(name, value)
+    # a session keeps the credentials that it found first
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     return S3Checkpoints(settings(around.job))
 
 

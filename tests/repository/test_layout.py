@@ -117,7 +117,8 @@ def test_a_unit_test_lies_where_its_module_does(path: Path) -> None:
     folder = PACKAGE / path.parent.relative_to(REPOSITORY / "tests" / "unit")
     module = path.stem.removeprefix("test_").removesuffix("_properties")
 
-    assert (folder / f"{module}.py").is_file(), f"{path.relative_to(REPOSITORY)} has no module {folder / module}.py"
+    there = (folder / f"{module}.py").is_file() or (folder / module / "__init__.py").is_file()
+    assert there, f"{path.relative_to(REPOSITORY)} has no module {folder / module}.py"
 
 
 def test_nothing_outside_the_tests_imports_them() -> None:

@@ -21,7 +21,7 @@ from compose_runner.analysis.write.viewer import Viewer, ViewerMap, viewer
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'"
 MAP = ViewerMap("z", gzip.compress(b"not looked into"), threshold=3.1)
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[4]
 PACKAGE = files("compose_runner.analysis.write.viewer")
 
 
