@@ -20,8 +20,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 "$OLDPWD/$venv/bin/python" - <<'PY'
 import json
-from compose_runner import demo
-document = demo.bundle_document(n_iterations=5)
+from compose_runner.local.demo import studies
+document = studies.bundle_document(n_iterations=5)
 open("bundle.json", "w").write(json.dumps(document))
 PY
 "$OLDPWD/$venv/bin/compose-run" smoke --bundle bundle.json --no-report --log-format json 2>log.jsonl || { tail -n 5 log.jsonl; exit 1; }
