@@ -68,7 +68,7 @@ class ProgressRecord(BaseModel):
 class ProgressListener(Protocol):
     """A receiver of progress: a terminal's bar, a log, an object in S3."""
 
-    def __call__(self, record: ProgressRecord) -> None:
+    def __call__(self, record: ProgressRecord, /) -> None:
         """Take one record; called from any thread, must not raise."""
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 VIEWER = Path(__file__).resolve().parent.parent / "compose_runner" / "analysis" / "write" / "viewer"
@@ -68,7 +69,7 @@ def template() -> bytes:
     coarse = ndimage.affine_transform(data, np.full(3, VOXEL_MM), low, tuple(shape), order=1)
     greys = np.clip(np.rint(coarse / GREY_STEP) * GREY_STEP, 0, 255).astype(np.uint8)
     affine = np.diag([VOXEL_MM, VOXEL_MM, VOXEL_MM, 1.0])
-    affine[:3, 3] = nib.affines.apply_affine(image.affine, low)
+    affine[:3, 3] = apply_affine(image.affine, low)
     return packed(nib.Nifti1Image(greys, affine).to_bytes())
 
 

@@ -9,7 +9,7 @@ import multiprocessing
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numba.core.caching import IndexDataCacheFile
 
@@ -28,7 +28,7 @@ def main() -> int:
     """Run a process for each family; give 1 when one of them failed."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    context = multiprocessing.get_context(METHOD)
+    context: Any = multiprocessing.get_context(METHOD)  # the classes of its two kinds have no process in common
     lock = context.Lock()
     processes = [context.Process(target=compile_family, args=(family, lock)) for family in FAMILIES]
     for process in processes:

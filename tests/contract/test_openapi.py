@@ -84,7 +84,7 @@ def test_answers_about_jobs_that_exist_are_in_the_document(
     # drawn requests never name a job that exists
     monkeypatch.setenv("ALLOW_CANCEL", "true")
     headers = {"Content-Type": "application/json"} if "body" in request_of else {}
-    kind = {"media_type": "application/json"} if "body" in request_of else {}
+    kind: dict[str, Any] = {"media_type": "application/json"} if "body" in request_of else {}
     case = schema[path][method].Case(headers=headers, **kind, **request_of)
 
     response = case.call()
@@ -100,7 +100,7 @@ def test_answers_about_jobs_that_exist_are_in_the_document(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_in_the_document(case: schemathesis.Case) -> None:
+def test_every_answer_is_in_the_document(case: schemathesis.Case[Any]) -> None:
     response = case.call()
 
     case.validate_response(response, checks=CHECKS)

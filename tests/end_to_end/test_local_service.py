@@ -218,7 +218,7 @@ def test_odd_files_in_the_data_directory_are_named_and_all_else_is_answered(
         tmp_path / "artifacts" / "whole" / "link",
         tmp_path / "logs" / "l.jsonl",
     ]
-    for link, target in zip(links, ("/nonexistent", tmp_path / "outside", tmp_path / "outside"), strict=True):
+    for link, target in zip(links, (Path("/nonexistent"), tmp_path / "outside", tmp_path / "outside"), strict=True):
         link.symlink_to(target)
     pipe, folder = tmp_path / "artifacts" / "whole" / "pipe", tmp_path / "jobs" / "folder.json"
     os.mkfifo(pipe)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 QUESTION = "Go on? [y/N]"
 STUDYSET = synthetic.random_studyset(8, foci_per_analysis=5)
-META_ANALYSIS = {
+META_ANALYSIS: dict[str, Any] = {
     "id": "meta",
     "run_key": "a-run-key",
     "specification": synthetic.specification("MKDADensity", corrector="FDRCorrector", corrector_args={}),

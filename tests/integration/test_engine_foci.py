@@ -20,7 +20,7 @@ from compose_runner.analysis.compute import engine
 from tests.support.engine_studies import MemoryStore, assert_same_result, fitted, small_mask, small_studyset
 
 STUDIES = [5, 1, 9, 3, 4, 12]
-CONFIGURATIONS = {
+CONFIGURATIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ALE with one width": (ALE, {"kernel__fwhm": 8}),
     "ALE with a sample size for all": (ALE, {"kernel__sample_size": 20}),
     "ALE with a sample size per study": (ALE, {}),
@@ -134,7 +134,7 @@ def test_a_run_without_seed_never_goes_on_from_another_ones_draws() -> None:
 
 
 @pytest.mark.parametrize("nimare_class", [ALE, MKDADensity, KDA])
-def test_a_saved_result_opens_as_nimares_own_and_a_copy_stays_ours(nimare_class: type) -> None:
+def test_a_saved_result_opens_as_nimares_own_and_a_copy_stays_ours(nimare_class: Any) -> None:
     ours = engine.estimator_class(nimare_class.__name__, nimare_class)
     result = fitted(ours, small_studyset(STUDIES), n_cores=1)
     assert isinstance(result.estimator, nimare_class)

@@ -52,7 +52,7 @@ def test_small_and_dense_studysets_equal_nimares(studies: list[int]) -> None:
 
 def test_ties_with_the_observed_map_count_as_nimares_do() -> None:
     pool = np.zeros((1, 3))  # every permutation is the same
-    arguments = {"xyz": pool, "kernel__fwhm": 8, "n_iters": 3}
+    arguments: dict[str, Any] = {"xyz": pool, "kernel__fwhm": 8, "n_iters": 3}
     assert_same_result(corrected(OURS, **arguments), corrected(SCALE, **arguments))
 
 

@@ -42,7 +42,7 @@ TWO_GROUPS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def compiled() -> set[tuple[str, str, str]]:
     """Every compiled function with the types that it is compiled for: ours, and NiMARE's that we call."""
-    found = set()
+    found: set[tuple[str, str, str]] = set()
     for name, module in list(sys.modules.items()):
         if name.startswith(("compose_runner.analysis.compute.engine", "nimare.meta")):
             for function in vars(module).values():

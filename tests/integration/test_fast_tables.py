@@ -28,7 +28,8 @@ def volume(kind: str) -> np.ndarray[Any, Any]:
     ring[4:19, 4:19, 10] = 1
     ring[6:17, 6:17, 10] = 0
     ring[0, 0, 0] = 3  # at the volume's corner
-    return {"smooth": smooth, "rounded": rounded, "binary": binary, "ring": ring}[kind]
+    kinds: dict[str, np.ndarray[Any, Any]] = {"smooth": smooth, "rounded": rounded, "binary": binary, "ring": ring}
+    return kinds[kind]
 
 
 @pytest.mark.parametrize("kind", ["smooth", "rounded", "binary", "ring"])

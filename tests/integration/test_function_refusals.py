@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,7 +37,8 @@ class Network:
         self._instead: dict[str, Callable[..., Any]] = {}
 
     def attach(self, service: str) -> None:
-        clients.client(service).meta.events.register("before-send", lambda **sent: self._send(service, **sent))
+        client: Callable[..., Any] = clients.client  # its overloads take no name in a variable
+        client(service).meta.events.register("before-send", lambda **sent: self._send(service, **sent))
 
     def _send(self, service: str, **sent: Any) -> Any:
         return self._instead[service](**sent) if service in self._instead else None
@@ -94,7 +96,7 @@ def test_every_code_of_aws_is_told_in_the_contracts_form(code: str, network: Net
     def answer(request: Any, **_: Any) -> AWSResponse:
         in_xml = embedded.BUCKET in request.url
         body = f"<Error><Code>{code}</Code></Error>" if in_xml else json.dumps({"__type": code})
-        return AWSResponse(request.url, CODES[code], {}, Body(body.encode()))
+        return AWSResponse(request.url, CODES[code], HTTPHeaders(), Body(body.encode()))
 
     network.replace(answer)
 

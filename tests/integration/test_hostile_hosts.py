@@ -268,7 +268,7 @@ def nifti_header(shape: tuple[int, ...], code: int = 16) -> bytes:
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
     header.set_sform(np.eye(4))
-    return header.binaryblock + bytes(4)
+    return bytes(header.binaryblock) + bytes(4)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_offset_and_place_of_the_voxels_are_bounded(tmp_path: Path) -> None:
         header = nibabel.Nifti1Header(nifti_header((2, 2, 2))[:348])
         for name, value in fields.items():
             header[name] = value
-        return header.binaryblock + bytes(4) + np.ones(8, np.float32).tobytes()
+        return bytes(header.binaryblock) + bytes(4) + np.ones(8, np.float32).tobytes()
 
     path = tmp_path / "z.nii"
     path.write_bytes(with_header())

@@ -48,7 +48,7 @@ class Bench:
         self._count += 1
         return f"run-{self._count}"
 
-    def run(self, what: str = "exit 0", **fields: object) -> dict[str, Any]:
+    def run(self, what: str = "exit 0", **fields: Any) -> dict[str, Any]:
         return self.aws.execute(machine(Run=run_task(self.made, what, **fields)), name=self.name())
 
     def start(self, definition: str, execution_input: str = "{}") -> str:

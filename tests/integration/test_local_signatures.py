@@ -98,7 +98,7 @@ def now(later: timedelta = timedelta()) -> datetime:
 
 
 def presigned(expires: int = 900, method: str = "get_object", **parameters: str) -> str:
-    client = botocore.session.Session().create_client(
+    client: Any = botocore.session.Session().create_client(
         "s3",
         "us-east-1",
         aws_access_key_id=KEYS.access_key,

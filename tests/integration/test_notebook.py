@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
@@ -56,7 +56,7 @@ url, result = run("a-label", bundle={bundle!r}, result_dir={result_dir!r}, n_cor
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     studyset = synthetic.random_studyset(6, foci_per_analysis=4)
-    corrector = {"corrector": "FDRCorrector", "corrector_args": {"method": "indep"}}
+    corrector: dict[str, Any] = {"corrector": "FDRCorrector", "corrector_args": {"method": "indep"}}
     documents = {
         "studyset": studyset,
         "annotation": synthetic.annotated(studyset),

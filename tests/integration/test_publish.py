@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KEY = "a-run-key-that-nobody-may-see"
 STUDYSET = {**synthetic.random_studyset(n_studies=2), "name": "naïve"}
 ANNOTATION = synthetic.annotated(STUDYSET)
-META_ANALYSIS = {
+META_ANALYSIS: dict[str, Any] = {
     "id": "meta",
     "run_key": KEY,
     "specification": synthetic.specification(),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 N_ITERS = 22
-FWE = {"corrector": "FWECorrector", "corrector_args": {"method": "montecarlo", "n_iters": str(N_ITERS)}}
+FWE: dict[str, Any] = {"corrector": "FWECorrector", "corrector_args": {"method": "montecarlo", "n_iters": str(N_ITERS)}}
 SPECIFICATIONS = {
     # both of its runs are shared: the null in the fit, then the correction
     "ALE": synthetic.specification("ALE", {"null_method": "montecarlo", "n_iters": 10}, **FWE),
@@ -84,7 +84,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_spread_over_four_tasks_gives_the_same_maps(whole: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     bundle, expected = whole
     backend = CheckpointDirectory(tmp_path / "kept")
-    options = {"backend": backend, "most_shards": 4, "threshold_seconds": 0.0}
+    options: dict[str, Any] = {"backend": backend, "most_shards": 4, "threshold_seconds": 0.0}
     rounds = 0
     shards = 1
     while True:

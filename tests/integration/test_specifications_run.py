@@ -202,9 +202,11 @@ def test_a_wish_for_cores_never_exceeds_what_the_run_and_the_machine_have() -> N
     )
 
     estimator, corrector = build(parse_specification(document))
+    assert corrector is not None
     assert estimator.n_cores == corrector.parameters["n_cores"] == usable_cores()
 
     estimator, corrector = build(parse_specification(document), n_cores=1)
+    assert corrector is not None
     assert estimator.n_cores == corrector.parameters["n_cores"] == 1
 
 
@@ -230,6 +232,7 @@ def test_arguments_reach_nimare_with_their_types() -> None:
     assert (estimator.null_method, estimator.n_iters) == ("montecarlo", 10)
     assert estimator.weighting is not None
     assert estimator.kernel_transformer.r == 6.5
+    assert corrector is not None
     assert (corrector.method, corrector.alpha) == ("negcorr", 0.01)
 
 
@@ -241,7 +244,7 @@ def test_another_kernel_can_be_named() -> None:
     assert not isinstance(estimator.kernel_transformer, ALEKernel)
 
 
-class FasterMKDADensity(MKDADensity):
+class FasterMKDADensity(MKDADensity):  # type: ignore[misc]
     """A subclass as an engine would offer it."""
 
 
@@ -276,7 +279,7 @@ def test_a_value_that_only_nimare_can_refuse_is_an_error_with_its_words(
 
 
 def test_analyses_are_combined_per_study_for_coordinates_only(coordinates: Experiment) -> None:
-    everything = {"conditions": ("true", "false"), "weights": (1, 1)}
+    everything: dict[str, Any] = {"conditions": ("true", "false"), "weights": (1, 1)}
 
     combined = coordinates.groups(synthetic.specification(**everything))
     separate = coordinates.groups(synthetic.specification("Stouffers", kind="IBMA", **everything))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STUDYSET = synthetic.random_studyset(8, foci_per_analysis=5)
-META_ANALYSIS = {
+META_ANALYSIS: dict[str, Any] = {
     "id": "meta",
     "run_key": "a-run-key",
     "specification": synthetic.specification("ALE", corrector="FDRCorrector", corrector_args={"method": "indep"}),

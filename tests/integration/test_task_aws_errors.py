@@ -12,6 +12,7 @@ import pytest
 import s3transfer.exceptions
 import urllib3.exceptions
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
 from compose_runner.analysis.write.result_directory import ResultDirectory
@@ -152,7 +153,9 @@ def answering(code: str, status: int) -> Callable[..., Any]:
         else:
             body = f"<Error><Code>{code}</Code><Message>text</Message></Error>"
         # where a bucket is is told with a redirect, and followed once
-        return AWSResponse(request.url, status, {"x-amz-bucket-region": "eu-west-1"}, Body(body.encode()))
+        return AWSResponse(
+            request.url, status, HTTPHeaders.from_dict({"x-amz-bucket-region": "eu-west-1"}), Body(body.encode())
+        )
 
     return answer
 

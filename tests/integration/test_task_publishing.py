@@ -90,7 +90,7 @@ def kill_while(
 
 def publish_state(around: Surroundings) -> str:
     key = f"{PREFIX}/.checkpoints/{around.job}/publish.json"
-    return around.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    return str(around.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read(), "utf-8")
 
 
 @pytest.mark.parametrize("made", [True, False])

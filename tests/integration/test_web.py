@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import urllib3
 
 from compose_runner.compose import http_client
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
@@ -25,7 +24,7 @@ def compose() -> Iterator[ComposeStandIn]:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(urllib3.util.retry.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
 
 def _address(compose: ComposeStandIn) -> str:

@@ -18,7 +18,7 @@ from tests.support.compose_stand_in import ComposeStandIn
 from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION, STANDARD_SPECIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -46,7 +46,8 @@ class SampleAws:
     def client(self, service: str) -> Any:
         """Make a client that belongs to the test, not to the functions."""
         if service not in self._clients:
-            self._clients[service] = boto3.client(
+            make: Callable[..., Any] = boto3.client  # its overloads take no name in a variable
+            self._clients[service] = make(
                 service,
                 endpoint_url=self.endpoint,
                 region_name=REGION,

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import botocore.config
 import botocore.session
@@ -23,7 +24,7 @@ def tell(message: str, **fields: object) -> None:
 
 def put(name: str, content: bytes) -> None:
     config = botocore.config.Config(retries={"total_max_attempts": 2})
-    client = botocore.session.Session().create_client("s3", config=config)
+    client: Any = botocore.session.Session().create_client("s3", config=config)
     key = f"{os.environ['RESULTS_PREFIX']}/{PREFIX}/{name}"
     client.put_object(Bucket=os.environ["RESULTS_BUCKET"], Key=key, Body=content)
 

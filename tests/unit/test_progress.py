@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from compose_runner.progress import Progress, ProgressRecord, Stage, merged
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _clock(step: float = 1.0):
+
+def _clock(step: float = 1.0) -> Callable[[], float]:
     ticks = count()
     return lambda: next(ticks) * step
 
@@ -93,7 +97,7 @@ def test_a_prediction_that_was_too_short_says_no_time_left_rather_than_less() ->
     assert records[-1].seconds_left == 0.0
 
 
-def _record(completed: int, total: int | None, seconds_left: float | None, **fields: object) -> ProgressRecord:
+def _record(completed: int, total: int | None, seconds_left: float | None, **fields: Any) -> ProgressRecord:
     return ProgressRecord(
         **{"stage": Stage.CORRECT, "completed": completed, "total": total, "seconds_left": seconds_left, **fields}
     )

@@ -27,7 +27,7 @@ from compose_runner.compose.json_documents import strict
 
 STUDYSET = {"id": "store1", "studies": []}
 ANNOTATION = {"id": "store2", "notes": [], "note_keys": {}}
-CONTENT = {Entity.STUDYSET: STUDYSET, Entity.ANNOTATION: ANNOTATION}
+CONTENT: dict[Entity, dict[str, Any]] = {Entity.STUDYSET: STUDYSET, Entity.ANNOTATION: ANNOTATION}
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),

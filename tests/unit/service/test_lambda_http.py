@@ -18,6 +18,7 @@ from compose_runner.service.contract import (
     ResultsRequest,
     StatusReply,
     StatusRequest,
+    SubmitReply,
     SubmitRequest,
 )
 from compose_runner.service.errors import (
@@ -32,7 +33,7 @@ from compose_runner.service.lambda_events import MAX_CHARACTERS, Call
 from compose_runner.service.operations import RESULTS, STATUS, SUBMIT
 from compose_runner.service.settings import FunctionSettingsError
 
-REPLY = ResultsReply(artifact_prefix="job", artifacts=[], bucket="b", prefix="p/job")
+REPLY = SubmitReply(job_id="arn:job", artifact_prefix="job", status_url="/jobs/arn:job")
 
 
 @lambda_http.serves(RESULTS)

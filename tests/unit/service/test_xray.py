@@ -26,7 +26,7 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict
         monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={ROOT};Parent={PARENT};Sampled=1;Lineage=0:abc:0")
 
         def take() -> list[dict[str, Any]]:
-            documents = []
+            documents: list[dict[str, Any]] = []
             while True:
                 try:
                     header, _, document = daemon.recv(65_536).decode().partition("\n")

@@ -187,7 +187,8 @@ def test_resampling_takes_no_image(argument: str) -> None:
 
 @pytest.mark.parametrize("key", ["mask", "transformer"])
 def test_the_forms_own_mask_and_transformer_are_passed_over_and_no_other(key: str) -> None:
-    for absent in (None, "", {}):
+    nothing: tuple[object, ...] = (None, "", {})
+    for absent in nothing:
         parse_specification({**synthetic.specification(), key: absent})
     for given in ("/etc/passwd", "gm", {"path": "x"}, 5, ["x"], True):
         with pytest.raises(SpecificationError, match=f"The specification's {key} is"):

@@ -12,7 +12,10 @@ from compose_runner.specification.parsing import parse_specification
 from tests.support import synthetic
 
 COUNTS = [{"studies": 50, "foci": 1000}]
-MONTE_CARLO = {"corrector": "FWECorrector", "corrector_args": {"method": "montecarlo", "n_iters": "200"}}
+MONTE_CARLO: dict[str, Any] = {
+    "corrector": "FWECorrector",
+    "corrector_args": {"method": "montecarlo", "n_iters": "200"},
+}
 
 
 def runs(document: dict[str, Any], **options: Any) -> list[tuple[str, int]]:

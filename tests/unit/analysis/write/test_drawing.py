@@ -55,7 +55,7 @@ def test_a_drawing_that_fails_says_why_and_the_others_are_made(tmp_path: Path) -
 def test_on_other_systems_a_drawing_that_fails_costs_itself_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing.sys, "platform", "darwin")
+    monkeypatch.setattr("sys.platform", "darwin")
     assert draw_all([_impossible, partial(_draw, tmp_path / "second")], 2) == {0: "no such map"}
     assert (tmp_path / "second").read_text() == str(os.getpid())
 

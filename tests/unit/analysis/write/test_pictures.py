@@ -33,13 +33,13 @@ def a_map(*blobs: tuple[tuple[int, int, int], float], affine: np.ndarray = AFFIN
 def warm(picture: Image.Image) -> np.ndarray:
     """Where the brain part of a picture is in a colour of the positive tail."""
     red, _, blue = np.asarray(picture, dtype=int)[BRAIN_PART].transpose(2, 0, 1)
-    return red - blue > 60
+    return np.asarray(red - blue > 60)
 
 
 def cold(picture: Image.Image) -> np.ndarray:
     """Where the brain part of a picture is in a colour of the negative tail."""
     red, _, blue = np.asarray(picture, dtype=int)[BRAIN_PART].transpose(2, 0, 1)
-    return blue - red > 40
+    return np.asarray(blue - red > 40)
 
 
 def middle_of(drawn: np.ndarray) -> float:

@@ -314,7 +314,8 @@ def test_a_run_that_is_killed_at_any_step_harms_nothing_and_lets_the_next_one_ru
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # slow, and of no use to a file that is not kept
-    result_dir, step, code = tmp_path / "results", 0, 9
+    result_dir, step = tmp_path / "results", 0
+    code: int | None = 9
     run(result_dir, {"z.nii.gz": b"first", "figures/figure-a.png": b"first"})
     (result_dir / "figures" / "holiday.png").write_bytes(b"mine")
     (result_dir / "notes.txt").write_bytes(b"mine")

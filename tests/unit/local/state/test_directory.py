@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compose_runner.local.state import directory as state_directories
-from compose_runner.local.state import private_files
 from compose_runner.local.state.directory import StateDirectory, StorageError
 
 if TYPE_CHECKING:
@@ -121,10 +120,12 @@ def damaged_records() -> Iterator[tuple[str, bytes]]:
     good = json.dumps(JOB).encode()
     yield "truncated", good[:40]
     yield "empty", b""
-    for document in ([], None, 5, "text", {}, {**JOB, "name": "other"}, {**JOB, "name": "../../x"}):
+    documents: tuple[Any, ...] = ([], None, 5, "text", {}, {**JOB, "name": "other"}, {**JOB, "name": "../../x"})
+    for document in documents:
         yield f"is {document!r}"[:30], json.dumps(document).encode()
+    values: tuple[Any, ...] = (5, [], {}, True, "WHAT", "0001-01-01T00:00:00+14:00")
     for field in ("startDate", "stopDate", "input", "output", "status", "name", "error"):
-        for value in (5, [], {}, True, "WHAT", "0001-01-01T00:00:00+14:00"):
+        for value in values:
             if field != "error" or not isinstance(value, str):
                 yield f"{field} {value!r}", json.dumps({**JOB, field: value}).encode()
     for field in ("startDate", "input", "status", "name"):
@@ -328,7 +329,7 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(private_files.os, "write", full)
+        patch.setattr("os.write", full)
         for _ in range(5):
             with pytest.raises(StorageError, match="is full"):
                 state_directory.keep_object(table, b"new")
