@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.paths import REPOSITORY
@@ -137,7 +138,7 @@ def _in_own_process(point: Point, limit: float) -> dict[str, Any] | None:
 def peak_memory_mb() -> float | None:
     """Peak resident memory of this process in MB; None where the system does not tell."""
     try:
-        with open("/proc/self/status", encoding="utf-8") as file:
+        with Path("/proc/self/status").open(encoding="utf-8") as file:
             (line,) = (line for line in file if line.startswith("VmHWM:"))
     except (OSError, ValueError):
         return None

@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -101,15 +102,14 @@ def start_service(
     folder: str, parallel_jobs: int, task_command: str | None = None
 ) -> tuple[subprocess.Popen[str], dict[str, str]]:
     """Start ``compose-runner serve`` with a command for its tasks, the small stub task by default."""
-    task = os.path.join(folder, "task.py")
-    with open(task, "w", encoding="utf-8") as file:
-        file.write(TASK)
+    task = Path(folder, "task.py")
+    task.write_text(TASK, encoding="utf-8")
     process = subprocess.Popen(
         [
             sys.executable,
             "-c",
             "from compose_runner.cli import compose_runner; compose_runner()",
-            *("serve", "--demo", "--port", "0", "--data", os.path.join(folder, "data")),
+            *("serve", "--demo", "--port", "0", "--data", str(Path(folder, "data"))),
             *("--max-parallel-jobs", str(parallel_jobs)),
         ],
         # -S -E: what is measured is the service, not the start of 200 Pythons
@@ -185,7 +185,7 @@ def percentiles(values: list[float], scale: float) -> dict[str, float]:
 def memory_mb(process_id: int) -> int | None:
     """Peak resident memory of the service's first process, in MB; None where the system does not tell."""
     try:
-        with open(f"/proc/{process_id}/status", encoding="utf-8") as file:
+        with Path(f"/proc/{process_id}/status").open(encoding="utf-8") as file:
             (line,) = (line for line in file if line.startswith("VmHWM:"))
     except (OSError, ValueError):
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import signal
 import sys
@@ -69,8 +68,8 @@ def measure(jobs: int = JOBS, step: int = STEP, parallel_jobs: int = 4) -> dict[
                         "jobs": done,
                         "service_mb": round(resident_mb(process.pid), 1),
                         "all_processes_mb": round(sum(map(resident_mb, tree(process.pid))), 1),
-                        "threads": len(os.listdir(f"/proc/{process.pid}/task")),
-                        "open_files": len(os.listdir(f"/proc/{process.pid}/fd")),
+                        "threads": len(list(Path(f"/proc/{process.pid}/task").iterdir())),
+                        "open_files": len(list(Path(f"/proc/{process.pid}/fd").iterdir())),
                     }
                 )
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)

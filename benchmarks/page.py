@@ -64,7 +64,7 @@ def about(peer_versions: dict[str, str], arguments: Sequence[str]) -> dict[str, 
 def processor() -> str:
     """Name of the processor."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -15,11 +15,11 @@ import shutil
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
     from types import FrameType
 
     Handler = Callable[[int, FrameType | None], object]
@@ -119,11 +119,12 @@ def kill_descendants() -> None:
     """Kill every process that descends from this one, where the system tells which these are."""
     parents: dict[int, int] = {}
     with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as file:
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                with contextlib.suppress(OSError, ValueError):
                     # the name of the program is in parentheses and may hold any character
-                    parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+                    after = (folder / "stat").read_bytes().rpartition(b")")[2]
+                    parents[int(folder.name)] = int(after.split()[1])
     found = {os.getpid()}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more

@@ -56,7 +56,7 @@ def _demo_in_terminal() -> pyte.Screen:
 
 
 def _as_svg(screen: pyte.Screen) -> str:
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True)
         last = max((number for number, line in enumerate(screen.display) if line.strip()), default=0)
         first = next((number for number, line in enumerate(screen.display) if line.strip()), 0)

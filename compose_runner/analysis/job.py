@@ -64,7 +64,7 @@ def run_job(
     environment: str = DEFAULT_ENVIRONMENT,
     result_dir: str | os.PathLike[str],
     nsc_key: str | None = None,
-    nv_key: str | None = None,
+    nv_key: str | None = None,  # noqa: ARG001 - clients give it
     n_cores: int | None = None,
     progress: Progress | None = None,
     upload: bool = True,

@@ -81,6 +81,7 @@ written is kept.""",
 )
 @click.option("--verbose", is_flag=True, help="Log every request.")
 def serve(
+    *,
     port: int | None,
     host: str | None,
     token: str | None,

@@ -13,7 +13,7 @@ from compose_runner.escaping import json_text, visible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TOKEN = "compose_runner.token"
+_TOKEN = "compose_runner.token"  # noqa: S105 - a name
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 

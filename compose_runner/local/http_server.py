@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-_ANY_ADDRESS = ("", "0.0.0.0", "::")
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - is compared with what was asked for
 # so much of a refused request is read, for so long: a client that still sends would see a reset instead of the answer
 _DRAIN_BYTES = 64 * 1024 * 1024
 _DRAIN_SECONDS = 5.0

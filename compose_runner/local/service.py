@@ -277,7 +277,7 @@ class Service:
             self._functions[name] = Function(
                 code,
                 environment,
-                self._aws.log_stream(code.log_group, "embedded") if code.log_group else lambda line: None,
+                self._aws.log_stream(code.log_group, "embedded") if code.log_group else lambda _line: None,
                 max_processes=processes,
             )
         errors: list[BaseException] = []

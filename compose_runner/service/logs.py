@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES = 5_900_000
 # the real client gives up after 30 s
 MAX_SECONDS = 18.0
-_BAD_TOKEN = "next_token: it is not one that an earlier reply to this request gave"
+_BAD_TOKEN = "next_token: it is not one that an earlier reply to this request gave"  # noqa: S105 - a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class LogsService:
                 kept.append((timestamp, text, _bytes_on_the_way_out(text)))
                 size += kept[-1][2]
                 while size > self.max_bytes and len(kept) > 1:
-                    timestamp, _, freed = kept.popleft()
-                    dropped = [dropped[0] if dropped else timestamp, timestamp]
+                    oldest, _, freed = kept.popleft()
+                    dropped = [dropped[0] if dropped else oldest, oldest]
                     size -= freed
             token = page.token
             if token is None or self.clock() >= deadline:

@@ -144,7 +144,7 @@ def _refuse_files(document: Mapping[str, Any]) -> None:
     """Refuse a mask or a transformer; null and the form's default, an empty text, mean none."""
     for name in FILES:
         value = document.get(name)
-        if value is not None and value != "" and value != {}:
+        if value is not None and value not in ("", {}):
             raise SpecificationError(
                 f"The specification's {name} is {truncate_repr(value)}, which cannot be applied: a specification names "
                 f"no files. Leave it empty for NiMARE's own."

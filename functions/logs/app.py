@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @lambda_http.serves(LOGS)
-def handler(request: LogsRequest, call: Call) -> LogsReply:
+def handler(request: LogsRequest, _call: Call) -> LogsReply:
     """Collect the job's records."""
     settings = LogsSettings.read()
     return LogsService(CloudWatchRecords(settings.log_group), settings.lookback_ms).logs(request)

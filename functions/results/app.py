@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @lambda_http.serves(RESULTS)
-def handler(request: ResultsRequest, call: Call) -> ResultsReply:
+def handler(request: ResultsRequest, _call: Call) -> ResultsReply:
     """List the job's artifacts."""
     settings = ResultsSettings.read()
     artifacts = S3Artifacts(settings.results_bucket, artifacts_endpoint())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -378,7 +377,7 @@ def test_the_service_does_not_listen_to_others_without_a_token(tmp_path: Path) -
         pass
     assert refused.process is not None
     assert refused.process.wait() == 1
-    assert os.listdir(tmp_path) == ["service.log"]
+    assert [path.name for path in tmp_path.iterdir()] == ["service.log"]
 
 
 def test_pages_that_the_operator_names_may_ask(tmp_path: Path) -> None:

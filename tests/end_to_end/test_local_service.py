@@ -245,4 +245,4 @@ def test_two_services_do_not_share_a_data_directory(service: RunningService) -> 
         pass
     assert other.process is not None
     assert other.process.wait() == 1
-    assert os.path.exists(service.data)
+    assert Path(service.data).exists()

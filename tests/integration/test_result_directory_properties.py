@@ -125,7 +125,7 @@ class Directory(RuleBasedStateMachine):
     @rule(name=OTHER_NAMES | NAMES, content=CONTENTS)
     def a_person_writes(self, name: str, content: bytes) -> None:
         path = self.result_dir / name
-        assume(not any(os.path.islink(part) for part in (path, *path.parents)))
+        assume(not any(part.is_symlink() for part in (path, *path.parents)))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

@@ -115,7 +115,7 @@ def _on_a_terminal(arguments: list[str]) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def _runnable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("somewhere"))
     yield
     os.chdir(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 _LISTEN = "0A"
@@ -27,7 +26,7 @@ def listening_ports(process_id: int) -> list[int]:
     for process in process_tree(process_id):
         for descriptor in Path(f"/proc/{process}/fd").glob("*"):
             try:
-                inodes.add(os.readlink(descriptor))
+                inodes.add(str(descriptor.readlink()))
             except OSError:
                 continue
     ports = set()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from compose_runner.analysis.fetch.bundle import Bundle
     from compose_runner.compose.environments import Environment
@@ -51,14 +51,13 @@ def contents(result_dir: Path) -> dict[str, bytes | str]:
         if STATE in folders:
             folders.remove(STATE)
         for name in [*files, *folders]:
-            path = os.path.join(root, name)
-            key = os.path.relpath(path, result_dir)
-            if os.path.islink(path):
-                found[key] = f"-> {os.readlink(path)}"
-            elif os.path.isfile(path):
-                with open(path, "rb") as file:
-                    found[key] = file.read()
-            elif not os.listdir(path):
+            path = Path(root, name)
+            key = str(path.relative_to(result_dir))
+            if path.is_symlink():
+                found[key] = f"-> {path.readlink()}"
+            elif path.is_file():
+                found[key] = path.read_bytes()
+            elif not any(path.iterdir()):
                 found[key] = "an empty folder"
     return found
 

@@ -79,7 +79,7 @@ class RunningCommand:
     def processes(self) -> set[int]:
         """Processes of the command's session that run."""
         found = set()
-        for name in filter(str.isdigit, os.listdir("/proc")):
+        for name in filter(str.isdigit, (folder.name for folder in Path("/proc").iterdir())):
             try:
                 state, _, _, session = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[:4]
             except OSError:  # it has ended meanwhile

@@ -124,7 +124,7 @@ def local_template() -> Path:
 
     Loader.add_multi_constructor("!", keep)
     Dumper.add_representer(Kept, lambda _, kept: kept.node)
-    template = yaml.load(text, Loader)
+    template = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     template["Globals"]["Function"]["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = ""
     path = BUILT / "template-local.yaml"
     path.write_text(yaml.dump(template, Dumper=Dumper, sort_keys=False))

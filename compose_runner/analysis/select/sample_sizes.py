@@ -57,11 +57,12 @@ def with_sample_sizes(studyset: Mapping[str, Any], annotation: Mapping[str, Any]
         of_study = _first_sizes([study.get("metadata")])
         analyses = []
         for j, analysis in enumerate(_analyses(study)):
-            if _is_object(analysis):
-                own = _first_sizes([notes[i, j], analysis.get("metadata")])
-                missing += (own or of_study) is None
-                analysis = _with_metadata(analysis, own or of_study)
-            analyses.append(analysis)
+            if not _is_object(analysis):
+                analyses.append(analysis)
+                continue
+            own = _first_sizes([notes[i, j], analysis.get("metadata")])
+            missing += (own or of_study) is None
+            analyses.append(_with_metadata(analysis, own or of_study))
         copy = _with_metadata(study, of_study) if _is_object(study.get("metadata")) else dict(study)
         if isinstance(study.get("analyses"), list):
             copy["analyses"] = analyses

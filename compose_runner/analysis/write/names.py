@@ -130,11 +130,11 @@ def experiment_names(
             if wanted is None or (study_id, str(analysis.get("id", ""))) in wanted
         ]
         taken: dict[str, int] = {}
-        for number, (analysis_id, contrast) in enumerate(contrasts, start=1):
+        for number, (analysis_id, given) in enumerate(contrasts, start=1):
             if len(contrasts) == 1:
                 result[study_id, analysis_id] = names[study_id]
                 continue
-            contrast = contrast or f"contrast {number}"
+            contrast = given or f"contrast {number}"
             taken[contrast] = taken.get(contrast, 0) + 1
             again = f", {taken[contrast]}" if taken[contrast] > 1 else ""
             result[study_id, analysis_id] = f"{names[study_id]} ({contrast}{again})"

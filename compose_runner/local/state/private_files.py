@@ -10,11 +10,11 @@ import os
 import stat
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -69,13 +69,13 @@ def tighten(folder: Path) -> None:
     folder.chmod(DIRECTORY_MODE)
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
-            path = os.path.join(parent, name)
+            path = Path(parent, name)
             with suppress(FileNotFoundError):
-                mode = os.lstat(path).st_mode
+                mode = path.lstat().st_mode
                 if stat.S_ISDIR(mode) and stat.S_IMODE(mode) != DIRECTORY_MODE:
-                    os.chmod(path, DIRECTORY_MODE)
+                    path.chmod(DIRECTORY_MODE)
                 elif stat.S_ISREG(mode) and stat.S_IMODE(mode) != FILE_MODE:
-                    os.chmod(path, FILE_MODE)
+                    path.chmod(FILE_MODE)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def row_test(expression: Any) -> Any:
 
 
 @intrinsic
-def clear(typingctx, target, o, lanes):
+def clear(typingctx, target, o, lanes):  # noqa: ARG001 - numba reads their names
     """``target[o:o+n] = 0``."""
 
     def generate(context, builder, signature, args):

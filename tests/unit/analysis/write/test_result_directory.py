@@ -97,10 +97,10 @@ def test_a_next_run_replaces_what_the_one_before_wrote_and_nothing_else(tmp_path
 
 def test_a_directory_that_holds_no_result_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_bytes(b"mine")
-    before = sorted(os.listdir(tmp_path))
+    before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(ResultDirectoryError, match=r"thesis\.txt"):
         run(tmp_path, {"z.nii.gz": b"map"})
-    assert sorted(os.listdir(tmp_path)) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", ".unfinished-business/draft", ".checkpoints/epoch", "images/photo.jpg"])
@@ -157,7 +157,7 @@ def test_a_file_that_appears_while_a_run_computes_stays_and_the_result_is_kept_b
     found = contents(tmp_path)
     assert found.pop("z.nii.gz") == b"mine"
     assert sorted(found.values(), key=str) == [b"another map", b"map"]
-    assert str(tmp_path / os.path.dirname(next(iter(found)))) in str(error.value)
+    assert str((tmp_path / next(iter(found))).parent) in str(error.value)
 
 
 def test_a_link_to_a_directory_is_followed_once(tmp_path: Path) -> None:
