@@ -1,39 +1,18 @@
-"""A studyset or annotation is refused with the place in it that is wrong, and NiMARE reads what passes."""
+"""A studyset or annotation is refused with the place in it that is wrong."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from compose_runner.analysis.fetch.validation import Counts, check_annotation, check_specification, check_studyset
 from compose_runner.errors import DocumentMalformedError
 from tests.support import synthetic
+from tests.support.changed_documents import Path, changed
 
 STUDYSET = synthetic.random_studyset(n_studies=2, analyses_per_study=1, foci_per_analysis=2)
 ANNOTATION = synthetic.annotated(STUDYSET)
-
-Path = tuple[Any, ...]
-
-
-def changed(document: Any, path: Path, value: Any) -> Any:
-    document = copy.deepcopy(document)
-    place = document
-    for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
-    return document
-
-
-def places(document: Any, path: Path = ()) -> list[Path]:
-    """Every place in a document but its root."""
-    steps = (
-        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    )
-    return [place for step, inner in steps for place in ((*path, step), *places(inner, (*path, step)))]
 
 
 def test_a_good_studyset_is_given_back_as_it_is() -> None:
@@ -134,38 +113,3 @@ def test_what_nimare_reads_passes() -> None:
 def test_a_specification_is_an_object(document: object) -> None:
     with pytest.raises(DocumentMalformedError, match="specification"):
         check_specification(document)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.sampled_from(places(STUDYSET)),
-    st.sampled_from([None, 0, -1.5, True, "", "x", [], {}, [[]], [{}], [None], {"a": []}]),
-)
-def test_a_mistyped_studyset_is_refused_or_can_be_read_by_nimare(path: Path, value: Any) -> None:
-    from nimare.nimads import Studyset
-
-    document = changed(STUDYSET, path, value)
-    try:
-        check_studyset(document)
-    except DocumentMalformedError:
-        return
-    studyset = Studyset(document, target=None, annotations=[ANNOTATION])
-    assert len(studyset.ids) <= 2
-    assert studyset.coordinates is not None
-    studyset.combine_analyses()
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.sampled_from(places(ANNOTATION)),
-    st.sampled_from([None, 0, -1.5, True, "", "x", [], {}, [[]], [{}], [None], {"a": []}]),
-)
-def test_a_mistyped_annotation_is_refused_or_can_be_read_by_nimare(path: Path, value: Any) -> None:
-    from nimare.nimads import Studyset
-
-    annotation = changed(ANNOTATION, path, value)
-    try:
-        check_annotation(annotation)
-    except DocumentMalformedError:
-        return
-    assert Studyset(STUDYSET, target=None, annotations=[annotation]).annotations_df is not None
