@@ -37,6 +37,7 @@ class _Running:
     number: int
     process: Any
     reason: Any  # where the child sends why it failed
+    gate: Any  # what lets the child begin
     deadline: float
 
 
@@ -87,14 +88,18 @@ def _draw_in_processes(
     """Draw some of the drawings; returns how those processes ended that died, by number."""
     waiting = list(numbers)
     running: list[_Running] = []
+    gates: list[Any] = []
     died: dict[int, str] = {}
     try:
         while waiting or running:
             while waiting and len(running) < n_processes:
-                # a signal that comes before the child has let go of this process's handlers waits until it has, and
-                # until the child is among those that are ended
+                # a signal that comes before the child has let go of this process's handlers waits until it has
                 with _blocked_signals():
-                    running.append(_started(waiting[0], drawings[waiting[0]]))
+                    running.append(_started(waiting[0], drawings[waiting[0]], gates))
+                # another thread may take a signal that is blocked here, and it interrupts all the same: a child that is
+                # not yet among those that are ended has not begun, and ends when its gate is closed
+                with suppress(BrokenPipeError):  # it has died already
+                    running[-1].gate.send_bytes(b"draw")
                 waiting.pop(0)
             first = min(one.deadline for one in running)
             wait([one.process.sentinel for one in running], timeout=max(0.0, first - time.monotonic()))
@@ -111,6 +116,8 @@ def _draw_in_processes(
                 _close(one)
                 running.remove(one)
     finally:
+        for gate in gates:
+            gate.close()
         for one in running:
             with suppress(ValueError):  # closed already
                 _end(one)
@@ -118,13 +125,16 @@ def _draw_in_processes(
     return died
 
 
-def _started(number: int, drawing: Callable[[], object]) -> _Running:
+def _started(number: int, drawing: Callable[[], object], gates: list[Any]) -> _Running:
     context = multiprocessing.get_context("fork")
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_draw_as_child, args=(drawing, writer), daemon=True)
+    opening, gate = context.Pipe(duplex=False)
+    gates.append(gate)
+    process = context.Process(target=_draw_as_child, args=(drawing, writer, opening, gate), daemon=True)
     process.start()
     writer.close()
-    return _Running(number, process, reader, time.monotonic() + DRAWING_SECONDS)
+    opening.close()
+    return _Running(number, process, reader, gate, time.monotonic() + DRAWING_SECONDS)
 
 
 def _received(one: _Running) -> str | None:
@@ -144,6 +154,7 @@ def _end(one: _Running) -> None:
 def _close(one: _Running) -> None:
     one.process.join()
     one.reason.close()
+    one.gate.close()
     one.process.close()
 
 
@@ -156,13 +167,18 @@ def _blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _draw_as_child(drawing: Callable[[], object], writer: Any) -> None:
+def _draw_as_child(drawing: Callable[[], object], writer: Any, opening: Any, gate: Any) -> None:
     """Draw without a word: handlers of the parent may hold locks that nobody here releases."""
+    gate.close()
     signal.set_wakeup_fd(-1)
     for number in _STOPPING:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
     logging.disable()
+    try:
+        opening.recv_bytes()
+    except EOFError:  # the parent was interrupted before it knew of this process
+        return
     try:
         drawing()
     except Exception as error:

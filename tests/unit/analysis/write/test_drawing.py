@@ -129,3 +129,18 @@ def test_no_process_is_left_when_the_run_is_interrupted(tmp_path: Path) -> None:
     for path in tmp_path.glob("*.process"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(path.read_text()), 0)
+
+
+def test_a_process_that_the_interrupted_run_does_not_know_yet_ends_without_a_drawing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    seen, told = os.pipe()
+    monkeypatch.setattr(drawing, "_Running", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw_all([partial(os.write, told, b"drawn")])
+    os.close(told)
+    with os.fdopen(seen, "rb") as left:  # ends with the last process that could draw
+        assert left.read() == b""
