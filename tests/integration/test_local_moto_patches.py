@@ -209,10 +209,8 @@ def test_errors_of_the_launch_have_no_name(bench: Bench) -> None:
 
 def test_capacity_providers_are_dropped(bench: Bench) -> None:
     state = run_task(bench.made)
-    del state["Parameters"]["LaunchType"]  # type: ignore[attr-defined]
-    state["Parameters"]["CapacityProviderStrategy"] = [  # type: ignore[index]
-        {"CapacityProvider": "FARGATE", "Weight": 1}
-    ]
+    del state["Parameters"]["LaunchType"]
+    state["Parameters"]["CapacityProviderStrategy"] = [{"CapacityProvider": "FARGATE", "Weight": 1}]
     assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "SUCCEEDED"
     with patches.without("capacity providers"):
         assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "FAILED"

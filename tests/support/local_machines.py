@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 # prints its variables, then does what STEPS says
 TASK = """
@@ -34,7 +35,7 @@ if what[0] == "stubborn":
 TASK_COMMAND = [sys.executable, "-c", TASK]
 
 
-def run_task(made: dict[str, str], what: str = "exit 0", family: str = "task", **fields: object) -> dict[str, object]:
+def run_task(made: dict[str, str], what: str = "exit 0", family: str = "task", **fields: object) -> dict[str, Any]:
     """Make a state that runs the task above and ends the execution."""
     return {
         "Type": "Task",

@@ -42,8 +42,12 @@ def foci(count: int, seed: int = 0, centres: Sequence[Focus] = CENTRES) -> list[
     """Draw foci around a few centres, in MNI millimetres."""
     draw = random.Random(seed)
     return [
-        tuple(round(axis + draw.gauss(0.0, SPREAD_MM), 1) for axis in draw.choice(centres))  # type: ignore[misc]
-        for _ in range(count)
+        (
+            round(x + draw.gauss(0.0, SPREAD_MM), 1),
+            round(y + draw.gauss(0.0, SPREAD_MM), 1),
+            round(z + draw.gauss(0.0, SPREAD_MM), 1),
+        )
+        for x, y, z in (draw.choice(centres) for _ in range(count))
     ]
 
 

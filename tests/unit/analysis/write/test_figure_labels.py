@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from compose_runner.analysis.write.figure_labels import AXIS_LENGTH, for_matplotlib, for_plotly, labels
 from tests.support import hostile_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_names_that_differ_stay_as_they_are() -> None:
@@ -14,9 +18,9 @@ def test_names_that_differ_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("longest", [AXIS_LENGTH, 60])
 @pytest.mark.parametrize("escape", [for_plotly, for_matplotlib])
-def test_labels_are_short_and_different(longest: int, escape: object) -> None:
+def test_labels_are_short_and_different(longest: int, escape: Callable[[str], str]) -> None:
     names = ["The same twenty letters of a study"] * 300 + ["<" * 100] * 3 + ["", "", *hostile_texts.EVERYWHERE] * 2
-    found = labels(names, escape, longest)  # type: ignore[arg-type]
+    found = labels(names, escape, longest)
     assert len(set(found)) == len(names)
     assert max(len(label) for label in found) <= longest + 1
 

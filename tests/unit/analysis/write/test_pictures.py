@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,9 @@ from compose_runner.analysis.write.pictures.colours import NEGATIVE, POSITIVE, S
 from compose_runner.analysis.write.pictures.sheet import BAR_WIDTH, DPI, WIDTH
 from compose_runner.analysis.write.pictures.slices import best_cuts
 from compose_runner.analysis.write.pictures.space import BRAIN, Volume, template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
 BRAIN_PART = np.s_[:, : WIDTH - BAR_WIDTH]
@@ -51,12 +55,12 @@ BOTH_TAILS = a_map(((38, 4, 2), 5.0), ((-38, 4, 2), -4.0))
 
 
 @pytest.mark.parametrize("draw", [pictures.lightbox, pictures.glass_brain])
-def test_pictures_are_two_columns_wide_at_print_resolution(draw: object) -> None:
-    picture = draw(RIGHT_INSULA, 3.1)  # type: ignore[operator]
+def test_pictures_are_two_columns_wide_at_print_resolution(draw: Callable[..., Image.Image]) -> None:
+    picture = draw(RIGHT_INSULA, 3.1)
     assert picture.size[0] / DPI * 25.4 == pytest.approx(180, abs=0.1)
     with Image.open(io.BytesIO(pictures.png(picture, "Größe"))) as file:
         assert file.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
-        assert file.text["Description"] == "Größe"  # type: ignore[attr-defined]
+        assert file.info["Description"] == "Größe"
         assert file.size == picture.size
 
 
@@ -92,11 +96,11 @@ def test_what_is_drawn_is_as_large_as_what_is_above_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("draw", [pictures.lightbox, pictures.glass_brain])
-def test_each_tail_has_its_colour_and_a_threshold_hides_the_weaker_one(draw: object) -> None:
-    both = draw(BOTH_TAILS, 3.1)  # type: ignore[operator]
+def test_each_tail_has_its_colour_and_a_threshold_hides_the_weaker_one(draw: Callable[..., Image.Image]) -> None:
+    both = draw(BOTH_TAILS, 3.1)
     assert warm(both).any()
     assert cold(both).any()
-    strong = draw(BOTH_TAILS, 4.5)  # type: ignore[operator]
+    strong = draw(BOTH_TAILS, 4.5)
     assert warm(strong).any()
     assert not cold(strong).any()
 
@@ -128,8 +132,8 @@ def test_slices_are_in_order_and_each_is_from_its_own_part_of_the_brain() -> Non
     ("values", "shows"),
     [((), False), (((38, 4, 2), np.nan), False), (((38, 4, 2), np.inf), False), (((38, 4, 2), 3.1), True)],
 )
-def test_empty_and_strange_maps_are_drawn(values: tuple[object, ...], shows: bool) -> None:
-    image = a_map(values) if values else a_map()  # type: ignore[arg-type]
+def test_empty_and_strange_maps_are_drawn(values: Any, shows: bool) -> None:
+    image = a_map(values) if values else a_map()
     for draw in (pictures.lightbox, pictures.glass_brain):
         assert warm(draw(image, 3.1 if shows else 0)).any() == shows
 
