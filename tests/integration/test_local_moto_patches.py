@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
+import moto
 import werkzeug.test
 from botocore.exceptions import ClientError
 from moto.ecs import models as ecs_models
@@ -25,14 +28,14 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils import json_path
 
-from compose_runner.local.aws import patches
+from compose_runner.local.aws import moto_patches
 from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
+from compose_runner.local.aws.moto_patches import run_task as run_task_patches
 from compose_runner.local.state.directory import StorageError
 from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 class Bench:
@@ -101,13 +104,13 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def test_every_patch_has_a_test_here() -> None:
     tested = {name for names in TESTED.values() for name in names}
-    assert tested == {patch.name for patch in patches.PATCHES}
+    assert tested == {patch.name for patch in moto_patches.PATCHES}
 
 
 def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
     # in a process of its own: an engine of another test may run in this one
     program = (
-        "from compose_runner.local.aws import patches as m;"
+        "from compose_runner.local.aws import moto_patches as m;"
         "seen = lambda: [vars(p.owner).get(name) for p in m.PATCHES for name in p.attributes];"
         "before = seen(); m.install(); changed = seen() != before; m.uninstall(); print(changed, seen() == before)"
     )
@@ -116,24 +119,34 @@ def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
 
 
 def test_every_patch_gives_a_reason_and_a_version() -> None:
-    assert all(patch.reason and patch.moto for patch in patches.PATCHES)
+    assert all(patch.reason and patch.moto for patch in moto_patches.PATCHES)
+
+
+def test_every_patch_refers_to_an_issue_of_moto_or_to_a_file_that_it_has() -> None:
+    installed = Path(moto.__file__).parents[1]
+    issue = re.compile(r"getmoto/moto#\d+")
+    assert [
+        patch.name
+        for patch in moto_patches.PATCHES
+        if not issue.fullmatch(patch.reference) and not (installed / patch.reference).is_file()
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["parameter case", "response case"])
 def test_a_task_cannot_be_launched(bench: Bench, name: str) -> None:
-    with patches.without(name):
+    with moto_patches.without(name):
         assert bench.run()["status"] == "FAILED"
     bench.end_tasks()
 
 
 @pytest.mark.parametrize("name", ["no memory in the container", "interface without a name"])
 def test_a_task_cannot_be_placed(bench: Bench, name: str) -> None:
-    with patches.without(name), pytest.raises(ClientError, match="500"):
+    with moto_patches.without(name), pytest.raises(ClientError, match="500"):
         bench.launch()
 
 
 def test_a_tasks_times_cannot_be_an_output(bench: Bench) -> None:
-    with patches.without("times in answers"), pytest.raises((ClientError, TimeoutError)):
+    with moto_patches.without("times in answers"), pytest.raises((ClientError, TimeoutError)):
         bench.run()
 
 
@@ -145,23 +158,23 @@ def test_the_interpreter_does_not_know_every_service(bench: Bench) -> None:
         "End": True,
     }
     assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "SUCCEEDED"
-    with patches.without("service names"):
+    with moto_patches.without("service names"):
         assert bench.aws.execute(machine(Describe=state), name=bench.name())["status"] == "FAILED"
 
 
 def test_the_interpreter_looks_for_another_server(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_PORT", "9")  # nobody listens there
-    with patches.without("shared clients"):
+    with moto_patches.without("shared clients"):
         assert bench.run()["status"] == "FAILED"
 
 
 def test_exit_codes_are_not_seen(bench: Bench) -> None:
-    with patches.without("exit codes"):
+    with moto_patches.without("exit codes"):
         assert bench.run("exit 1")["status"] == "SUCCEEDED"
 
 
 def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
-    with patches.without("abandoned tasks"):
+    with moto_patches.without("abandoned tasks"):
         arn = bench.start_waiting_task()
         (run,) = bench.aws.running_tasks
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
@@ -195,14 +208,14 @@ def test_a_state_that_is_stopped_as_it_begins_stops_its_task_without_waiting(
 
 def test_a_retry_ends_at_once(bench: Bench) -> None:
     retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1, "BackoffRate": 1.0}]
-    with patches.without("token per attempt"):
+    with moto_patches.without("token per attempt"):
         ended = bench.run(f"once {bench.folder / 'retry'}", Retry=retry)
     assert ended["status"] == "FAILED"
     bench.end_tasks()
 
 
 def test_errors_of_the_launch_have_no_name(bench: Bench) -> None:
-    with patches.without("errors of ECS"):
+    with moto_patches.without("errors of ECS"):
         bench.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
         assert bench.run()["error"] == "States.Runtime"
 
@@ -212,18 +225,18 @@ def test_capacity_providers_are_dropped(bench: Bench) -> None:
     del state["Parameters"]["LaunchType"]
     state["Parameters"]["CapacityProviderStrategy"] = [{"CapacityProvider": "FARGATE", "Weight": 1}]
     assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "SUCCEEDED"
-    with patches.without("capacity providers"):
+    with moto_patches.without("capacity providers"):
         assert bench.aws.execute(machine(Run=state), name=bench.name())["status"] == "FAILED"
 
 
 def test_looks_are_slow(bench: Bench) -> None:
     assert bench.aws.endpoint
-    with patches.without("quick looks"):
-        assert state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > patches.PAUSE_SECONDS
+    with moto_patches.without("quick looks"):
+        assert state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK > run_task_patches.PAUSE_SECONDS
 
 
 def test_a_launched_task_does_nothing(bench: Bench) -> None:
-    with patches.without("containers run"):
+    with moto_patches.without("containers run"):
         bench.launch(f"wait {bench.folder / 'never'}")
         assert bench.aws.running_tasks == []
 
@@ -233,7 +246,7 @@ def test_a_stopped_task_goes_on(bench: Bench) -> None:
     task = bench.launch(f"wait {mark}")
     wait_until(mark.exists)
     (run,) = bench.aws.running_tasks
-    with patches.without("containers stop"):
+    with moto_patches.without("containers stop"):
         bench.aws.client("ecs").stop_task(cluster=bench.made["cluster"], task=task["taskArn"])
         assert not run.finished.wait(0.5)
     bench.end_tasks()
@@ -249,7 +262,7 @@ def test_a_task_that_runs_is_said_to_have_ended(bench: Bench) -> None:
         return str(tasks["tasks"][0]["lastStatus"])
 
     assert status() == "RUNNING"
-    with patches.without("status by itself"):
+    with moto_patches.without("status by itself"):
         assert status() != "RUNNING"
     bench.end_tasks()
 
@@ -257,7 +270,7 @@ def test_a_task_that_runs_is_said_to_have_ended(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ["reason of a stop, given", "reason of a stop, kept"])
 def test_the_reason_of_a_stop_is_lost(bench: Bench, name: str) -> None:
     arn = bench.start(machine(Wait={"Type": "Wait", "Seconds": 60, "End": True}))
-    with patches.without(name):
+    with moto_patches.without(name):
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Cancelled", cause="by a test")
         assert not bench.aws.wait_for(arn).get("cause")
 
@@ -272,7 +285,7 @@ def test_a_stop_inside_a_map_is_a_failure(bench: Bench) -> None:
         return str(bench.aws.wait_for(arn)["status"])
 
     assert ended() == "ABORTED"
-    with patches.without("stop inside a Map"):
+    with moto_patches.without("stop inside a Map"):
         assert ended() == "FAILED"
     bench.end_tasks()
 
@@ -282,7 +295,7 @@ def test_a_time_out_has_no_end(bench: Bench) -> None:
     arn = bench.start(json.dumps({**definition, "TimeoutSeconds": 1}))
     ended = bench.aws.wait_for(arn)
     assert (ended["status"], "stopDate" in ended) == ("TIMED_OUT", True)
-    with patches.without("end of a time-out"):
+    with moto_patches.without("end of a time-out"):
         assert "stopDate" not in bench.aws.wait_for(arn)
 
 
@@ -298,7 +311,7 @@ def test_every_record_matches_a_pattern_of_a_field(bench: Bench) -> None:
         return [json.loads(event["message"])["artifact_prefix"] for event in found["events"]]
 
     assert matching() == ["one"]
-    with patches.without("JSON filter patterns"):
+    with moto_patches.without("JSON filter patterns"):
         assert matching() == ["one", "other"]
 
 
@@ -321,7 +334,7 @@ def test_a_definition_is_parsed_for_every_execution(bench: Bench, monkeypatch: p
     run()
     run()
     assert len(parsed) == 1
-    with patches.without("parsed once"):
+    with moto_patches.without("parsed once"):
         run()
         run()
     assert len(parsed) == 3
@@ -330,7 +343,7 @@ def test_a_definition_is_parsed_for_every_execution(bench: Bench, monkeypatch: p
 def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
     assert bench.aws.endpoint
     assert json_path.parse("$.a.b") is json_path.parse("$.a.b")
-    with patches.without("paths parsed once"):
+    with moto_patches.without("paths parsed once"):
         assert json_path.parse("$.a.b") is not json_path.parse("$.a.b")
 
 
@@ -378,7 +391,7 @@ def test_nobody_is_told_of_objects(bench: Bench, persister: StatePersister) -> N
     s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
     s3.delete_object(Bucket="a-bucket", Key="key")
     assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
-    with patches.without("objects as files"):
+    with moto_patches.without("objects as files"):
         s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
         s3.delete_object(Bucket="a-bucket", Key="key")
     assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
@@ -393,7 +406,7 @@ def test_nobody_is_told_which_objects_are_wanted(bench: Bench, persister: StateP
     s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
     assert set(persister.told) == {"wanted job/file", "wanted job/"}
     persister.told.clear()
-    with patches.without("objects when they are wanted"):
+    with moto_patches.without("objects when they are wanted"):
         s3.get_object(Bucket="b-bucket", Key="job/file")
         s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
     assert persister.told == []
@@ -409,12 +422,12 @@ def test_an_execution_that_left_memory_is_unknown(bench: Bench, persister: State
     for _ in range(2):
         with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
-        with patches.without("earlier executions, described"), pytest.raises(ClientError):
+        with moto_patches.without("earlier executions, described"), pytest.raises(ClientError):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
     assert persister.told == ["asked for an execution"] * 2
     with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
         states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
-    with patches.without("earlier executions, by name"):
+    with moto_patches.without("earlier executions, by name"):
         again = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
     bench.aws.wait_for(again["executionArn"])
 
@@ -428,7 +441,7 @@ def test_records_are_only_in_memory(bench: Bench, persister: StatePersister) -> 
     assert "nextToken" not in second
     assert logs.filter_log_events(**wanted, startTime=1001, endTime=1001)["events"][0]["message"] == "job 1"
     assert logs.filter_log_events(**wanted, nextToken="nonsense")["events"] == []
-    with patches.without("records as files"):
+    with moto_patches.without("records as files"):
         assert logs.filter_log_events(**wanted)["events"] == []
 
 
@@ -437,7 +450,7 @@ def test_everything_stays_in_a_list(bench: Bench) -> None:
     bench.launch()
     bench.end_tasks()
     assert len(ecs_models.Task.instances_tracked) == known
-    with patches.without("no list of everything"):
+    with moto_patches.without("no list of everything"):
         bench.launch()
     bench.end_tasks()
     assert len(ecs_models.Task.instances_tracked) == known + 1
@@ -447,7 +460,7 @@ def test_pages_of_every_site_may_read_answers(bench: Bench) -> None:
     assert bench.aws.endpoint
     client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
     assert "Access-Control-Allow-Origin" not in client.get("/", headers={"Origin": "https://a.example"}).headers
-    with patches.without("no CORS"):
+    with moto_patches.without("no CORS"):
         client = werkzeug.test.Client(werkzeug_app.create_backend_app("ecs"))
         assert "Access-Control-Allow-Origin" in client.get("/", headers={"Origin": "https://a.example"}).headers
 
@@ -456,7 +469,7 @@ def test_nobody_is_told_of_executions_that_begin(bench: Bench, persister: StateP
     definition = machine(Wait={"Type": "Wait", "Seconds": 60, "End": True})
     arns = [bench.start(definition)]
     assert persister.told == ["execution RUNNING"]
-    with patches.without("beginnings of executions"):
+    with moto_patches.without("beginnings of executions"):
         arns.append(bench.start(definition))
     assert persister.told == ["execution RUNNING"]
     for arn in arns:
@@ -472,7 +485,7 @@ def test_nobody_is_told_of_log_records(bench: Bench, persister: StatePersister) 
     record = {"logGroupName": "/group", "logStreamName": "stream", "logEvents": [{"timestamp": now, "message": "text"}]}
     logs.put_log_events(**record)
     assert persister.told == [f"line text of /group at {now}"]
-    with patches.without("log records as lines"):
+    with moto_patches.without("log records as lines"):
         logs.put_log_events(**record)
     assert len(persister.told) == 1
 

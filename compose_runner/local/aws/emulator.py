@@ -27,8 +27,11 @@ from moto.logs.models import LogStream, logs_backends
 from moto.moto_api._internal import moto_api_backend
 
 from compose_runner.client.addresses import TOKEN_VARIABLE
-from compose_runner.local.aws import patches
+from compose_runner.local.aws import moto_patches
 from compose_runner.local.aws.containers import CANNOT_START, STOP_SECONDS, ContainerRequest, ContainerRunner
+from compose_runner.local.aws.moto_patches.ecs import forget_task
+from compose_runner.local.aws.moto_patches.host import attach
+from compose_runner.local.aws.moto_patches.stepfunctions import forget_execution
 from compose_runner.local.aws.overrides import checked_environment
 from compose_runner.local.aws.server import AwsServer
 from compose_runner.local.aws.signatures import AccessKeys
@@ -174,7 +177,7 @@ class EmbeddedAws:
         if not _only_one.acquire(blocking=False):
             raise RuntimeError("an embedded AWS is running in this process already")
         try:
-            patches.install()
+            moto_patches.install()
             self._moto_settings = copy.deepcopy(default_user_config)
             default_user_config["stepfunctions"] = {"execute_state_machine": True}
             # 500 machine images that nobody starts here, read from a file of megabytes
@@ -192,7 +195,7 @@ class EmbeddedAws:
                 {**process_environment(), **self._environment, **self.variables},
                 self._max_parallel_tasks,
             )
-            patches.attach(self)
+            attach(self)
         except BaseException:
             _only_one.release()
             raise
@@ -212,8 +215,8 @@ class EmbeddedAws:
             self._runner.close(seconds=seconds)
         self._server.close()
         self._server = None
-        patches.attach(None)
-        patches.uninstall()
+        attach(None)
+        moto_patches.uninstall()
         default_user_config.clear()
         default_user_config.update(self._moto_settings)
         _only_one.release()
@@ -469,9 +472,9 @@ class EmbeddedAws:
             self._forget(self._ended.popleft())
 
     def _forget(self, execution_arn: str) -> None:
-        patches.forget_execution(execution_arn)
+        forget_execution(execution_arn)
         for cluster_arn, task_arn in self._tasks.pop(execution_arn, ()):
-            patches.forget_task(cluster_arn, task_arn)
+            forget_task(cluster_arn, task_arn)
             self._runs.pop(task_arn, None)
             group, stream = self._streams.pop(task_arn, ("", ""))
             found = logs_backends[self.account][self.region].groups.get(group)

@@ -19,7 +19,7 @@ from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from compose_runner.local.aws import patches
+from compose_runner.local.aws.moto_patches.s3 import put_object_in_memory
 from compose_runner.local.state.directory import FileBuffer, StorageError, guess_content_type
 from compose_runner.local.state.records import RUNNING
 from compose_runner.service.log_events import ARTIFACT_PREFIX
@@ -169,7 +169,7 @@ class StatePersister:
 
     def _remember(self, name: str, path: Path) -> None:
         backend = s3_backends[self._account]["aws"]
-        key = patches.put_object_in_memory(backend, self.bucket, name, b"")
+        key = put_object_in_memory(backend, self.bucket, name, b"")
         key._value_buffer.close()
         key._value_buffer, key._etag = FileBuffer(path, self.state_directory), None
         status = path.lstat()
