@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import platformdirs
 
 from compose_runner.local.aws.artifact_server import ArtifactServer
-from compose_runner.local.aws.emulator import EmbeddedAws, process_environment
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.aws.environment import process_environment
 from compose_runner.local.aws.overrides import override_names
 from compose_runner.local.demo.compose import DemoCompose
 from compose_runner.local.functions.gateway import Gateway
@@ -220,7 +221,7 @@ class Service:
     def force_stop(self) -> None:
         """Kill the tasks that are being stopped."""
         if self._aws is not None:
-            for run in self._aws.running_tasks:
+            for run in self._aws.tasks.running:
                 run.kill()
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -251,7 +252,7 @@ class Service:
         variables = codes["results"].environment
         self._state_machine_arn = stack.made(stack.only("AWS::StepFunctions::StateMachine")).reference
         machine = self._aws.client("stepfunctions").describe_state_machine(stateMachineArn=self._state_machine_arn)
-        self._aws.restrict_overrides(override_names(machine["definition"]))
+        self._aws.tasks.restrict_overrides(override_names(machine["definition"]))
         persister = StatePersister(
             self._state_directory,
             variables["RESULTS_BUCKET"],
@@ -277,7 +278,7 @@ class Service:
             self._functions[name] = Function(
                 code,
                 environment,
-                self._aws.log_stream(code.log_group, "embedded") if code.log_group else lambda _line: None,
+                self._aws.log_streams.writer(code.log_group, "embedded") if code.log_group else lambda _line: None,
                 max_processes=processes,
             )
         errors: list[BaseException] = []
@@ -307,7 +308,7 @@ class Service:
             states.stop_execution(
                 executionArn=execution["executionArn"], error=SERVICE_STOPPED, cause=SERVICE_STOPPED_CAUSE
             )
-        aws.stop_tasks("The service was stopped", seconds)
+        aws.tasks.stop_all("The service was stopped", seconds)
         for execution in running:
             aws.wait_for(execution["executionArn"])
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.aws.tasks import TaskFault, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,7 +172,7 @@ def embedded() -> Iterator[tuple[EmbeddedAws, dict[str, str]]]:
 @pytest.fixture
 def machine(embedded: tuple[EmbeddedAws, dict[str, str]]) -> Machine:
     aws, made = embedded
-    aws.faults.clear()
+    aws.tasks.faults.clear()
     machine = Machine(aws, made, job=f"job-{uuid.uuid4()}")
     machine.set_budget(spent="12.34")
     return machine
@@ -293,7 +294,8 @@ def test_exit_code_75_fails_with_the_reason_when_the_attempts_are_used_up(machin
 
 
 def test_what_failed_on_spot_goes_on_on_demand(machine: Machine) -> None:
-    machine.aws.faults.append(TaskFault("Your Spot Task was interrupted.", exit_code=143, stop_code="SpotInterruption"))
+    fault = TaskFault("Your Spot Task was interrupted.", exit_code=143, stop_code="SpotInterruption")
+    machine.aws.tasks.faults.append(fault)
 
     assert machine.run()["status"] == "SUCCEEDED"
     assert sorted(task["capacityProviderName"] for task in machine.launched()) == ["FARGATE", "FARGATE_SPOT"]
@@ -325,7 +327,7 @@ def test_what_failed_on_spot_goes_on_on_demand(machine: Machine) -> None:
 def test_what_may_pass_is_tried_again_and_explained_when_it_does_not(
     machine: Machine, fault: TaskFault, error: str
 ) -> None:
-    machine.aws.faults.extend([fault, fault])
+    machine.aws.tasks.faults.extend([fault, fault])
 
     execution = machine.start(RetryAttempts="1")
     described = machine.aws.wait_for(execution)
@@ -336,7 +338,7 @@ def test_what_may_pass_is_tried_again_and_explained_when_it_does_not(
 
 
 def test_missing_capacity_that_comes_back_ends_in_success(machine: Machine) -> None:
-    machine.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+    machine.aws.tasks.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
 
     assert machine.run()["status"] == "SUCCEEDED"
 
@@ -353,7 +355,7 @@ def test_missing_capacity_that_comes_back_ends_in_success(machine: Machine) -> N
 def test_a_launch_that_can_never_succeed_is_not_repeated_and_names_the_reason(
     machine: Machine, fault: TaskFault
 ) -> None:
-    machine.aws.faults.append(fault)
+    machine.aws.tasks.faults.append(fault)
 
     execution = machine.start()
     described = machine.aws.wait_for(execution)
@@ -368,7 +370,7 @@ def test_a_job_beyond_its_time_is_stopped_and_says_so(machine: Machine) -> None:
 
     assert (described["status"], described["error"]) == ("FAILED", "TimedOut")
     assert "within 2 seconds" in described["cause"]
-    until(lambda: not machine.aws.running_tasks)
+    until(lambda: not machine.aws.tasks.running)
 
 
 def test_a_job_that_is_stopped_takes_its_task_along(machine: Machine) -> None:
@@ -378,7 +380,7 @@ def test_a_job_that_is_stopped_takes_its_task_along(machine: Machine) -> None:
     machine.aws.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="by its owner")
 
     assert machine.aws.wait_for(execution)["status"] == "ABORTED"
-    until(lambda: not machine.aws.running_tasks)
+    until(lambda: not machine.aws.tasks.running)
 
 
 def test_keys_of_a_job_that_never_ran_are_deleted(machine: Machine) -> None:
@@ -397,20 +399,20 @@ def test_keys_of_a_job_that_never_ran_are_deleted(machine: Machine) -> None:
 @pytest.fixture
 def out_of_memory(monkeypatch: pytest.MonkeyPatch) -> TaskFault:
     """A task whose container was killed for want of memory, which ECS tells in the container's own reason."""
-    stop = EmbeddedAws._fail
+    stop = Tasks._fail
 
-    def stop_with_reason(self: EmbeddedAws, task: Any, fault: TaskFault) -> None:
+    def stop_with_reason(self: Tasks, task: Any, fault: TaskFault) -> None:
         task.containers[0].reason = "OutOfMemoryError: Container killed due to memory usage"
         stop(self, task, fault)
 
-    monkeypatch.setattr(EmbeddedAws, "_fail", stop_with_reason)
+    monkeypatch.setattr(Tasks, "_fail", stop_with_reason)
     return TaskFault("Essential container in task exited", exit_code=137, stop_code="EssentialContainerExited")
 
 
 def test_a_standard_task_without_enough_memory_goes_on_as_a_large_one(
     machine: Machine, out_of_memory: TaskFault
 ) -> None:
-    machine.aws.faults.append(out_of_memory)
+    machine.aws.tasks.faults.append(out_of_memory)
 
     described = machine.run()
 
@@ -419,7 +421,7 @@ def test_a_standard_task_without_enough_memory_goes_on_as_a_large_one(
 
 
 def test_a_large_task_without_enough_memory_fails_with_that_reason(machine: Machine, out_of_memory: TaskFault) -> None:
-    machine.aws.faults.append(out_of_memory)
+    machine.aws.tasks.faults.append(out_of_memory)
 
     execution = machine.start(size="large")
     described = machine.aws.wait_for(execution)

@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
-from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.aws.tasks import TaskFault
 from tests.contract.test_state_machine import Machine, until
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def embedded() -> Iterator[tuple[EmbeddedAws, dict[str, str]]]:
 @pytest.fixture
 def machine(embedded: tuple[EmbeddedAws, dict[str, str]]) -> Machine:
     aws, made = embedded
-    aws.faults.clear()
+    aws.tasks.faults.clear()
     machine = Machine(aws, made, job=f"job-{uuid.uuid4()}")
     machine.set_budget(spent="12.34")
     return machine
@@ -120,7 +121,7 @@ def test_a_shard_that_ends_the_job_ends_the_others(machine: Machine) -> None:
     described = machine.run(codes="102/1;sleep")
 
     assert (described["status"], described["error"]) == ("FAILED", "AnalysisFailed")
-    until(lambda: not machine.aws.running_tasks)
+    until(lambda: not machine.aws.tasks.running)
 
 
 def test_a_shard_that_fails_for_want_of_a_service_too_often_is_explained(machine: Machine) -> None:
@@ -141,7 +142,7 @@ def test_a_job_goes_on_after_a_shard_has_used_its_attempts_up(machine: Machine) 
 def test_a_shard_that_finds_no_capacity_waits_and_is_launched_again(machine: Machine) -> None:
     execution = machine.start(codes="102,0/0;0")
     until(lambda: bool(environments(machine)))
-    machine.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+    machine.aws.tasks.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
 
     assert machine.aws.wait_for(execution)["status"] == "SUCCEEDED"
 
@@ -150,7 +151,7 @@ def test_a_shard_beyond_the_jobs_time_is_stopped_and_says_so(machine: Machine) -
     described = machine.run(codes="102/sleep;0", TimeoutSeconds="4")
 
     assert (described["status"], described["error"]) == ("FAILED", "TimedOut")
-    until(lambda: not machine.aws.running_tasks)
+    until(lambda: not machine.aws.tasks.running)
 
 
 def test_a_job_that_is_stopped_takes_its_shards_along(machine: Machine) -> None:
@@ -160,4 +161,4 @@ def test_a_job_that_is_stopped_takes_its_shards_along(machine: Machine) -> None:
     machine.aws.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="by its owner")
 
     assert machine.aws.wait_for(execution)["status"] == "ABORTED"
-    until(lambda: not machine.aws.running_tasks)
+    until(lambda: not machine.aws.tasks.running)

@@ -14,7 +14,8 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from compose_runner import __version__
-from compose_runner.local.aws.emulator import EmbeddedAws, process_environment
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.aws.environment import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

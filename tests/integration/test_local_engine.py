@@ -10,7 +10,9 @@ pytest.importorskip("moto", reason="needs the local extra")
 
 from botocore.exceptions import ClientError
 
-from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault, process_environment
+from compose_runner.local.aws.emulator import EmbeddedAws
+from compose_runner.local.aws.environment import process_environment
+from compose_runner.local.aws.tasks import TaskFault
 from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def test_stopping_an_execution_stops_its_task_and_keeps_the_reason(
     mark = tmp_path / "mark"
     arn = start(aws, machine(Run=run_task(made, f"wait {mark}")), "stopped")
     wait_for_file(mark, aws)
-    (run,) = aws.running_tasks
+    (run,) = aws.tasks.running
     aws.client("stepfunctions").stop_execution(executionArn=arn, error="Cancelled", cause="a person asked for it")
     ended = aws.wait_for(arn)
     assert (ended["status"], ended["error"], ended["cause"]) == ("ABORTED", "Cancelled", "a person asked for it")
@@ -97,9 +99,9 @@ def test_stopping_an_execution_stops_its_task_and_keeps_the_reason(
 def test_a_state_that_times_out_stops_its_task(aws: EmbeddedAws, made: dict[str, str]) -> None:
     ended = aws.execute(machine(Run=run_task(made, "wait", TimeoutSeconds=2)), name="timed-out")
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
-    for run in aws.running_tasks:
+    for run in aws.tasks.running:
         assert run.finished.wait(10)
-    assert aws.running_tasks == []
+    assert aws.tasks.running == []
 
 
 def _provisioning(aws: EmbeddedAws, cluster: str) -> int:
@@ -122,7 +124,7 @@ def test_tasks_beyond_the_limit_wait_and_can_be_stopped_while_they_wait(
     waiting = start(aws, machine(Run=run_task(made, f"wait {third}")), "waiting")
     pause = threading.Event()
     for _ in range(500):
-        if len(aws.running_tasks) == 3 and _provisioning(aws, made["cluster"]) == before + 1:
+        if len(aws.tasks.running) == 3 and _provisioning(aws, made["cluster"]) == before + 1:
             break
         pause.wait(0.02)
     assert _provisioning(aws, made["cluster"]) == before + 1
@@ -130,20 +132,20 @@ def test_tasks_beyond_the_limit_wait_and_can_be_stopped_while_they_wait(
     for arn in (waiting, *busy):
         states.stop_execution(executionArn=arn)
         assert aws.wait_for(arn)["status"] == "ABORTED"
-    for run in aws.running_tasks:
+    for run in aws.tasks.running:
         assert run.finished.wait(10)
     assert not third.exists()
 
 
 def test_a_refused_launch_is_an_error_of_ecs(aws: EmbeddedAws, made: dict[str, str]) -> None:
-    aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+    aws.tasks.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
     ended = aws.execute(machine(Run=run_task(made)), name="refused")
     assert ended["error"] == "ECS.AmazonECSException"
     assert "ThrottlingException" in ended["cause"]
 
 
 def test_a_task_that_never_started_has_no_exit_code(aws: EmbeddedAws, made: dict[str, str]) -> None:
-    aws.faults.append(TaskFault("CannotPullContainerError: no such image"))
+    aws.tasks.faults.append(TaskFault("CannotPullContainerError: no such image"))
     ended = aws.execute(machine(Run=run_task(made)), name="no-image")
     cause = json.loads(ended["cause"])
     assert ended["error"] == "States.TaskFailed"
@@ -177,7 +179,7 @@ def test_a_launch_that_overrides_what_the_state_machine_does_not_leaves_nothing(
         {"environment": [{"name": "OTHER", "value": "x"}]},
         {"command": ["-c", f"open({str(mark)!r}, 'w')"]},
     )
-    aws.restrict_overrides({"WHAT", "ARTIFACT_PREFIX"})
+    aws.tasks.restrict_overrides({"WHAT", "ARTIFACT_PREFIX"})
     try:
         for override in overrides:
             with pytest.raises(ClientError, match="InvalidParameterException"):

@@ -84,7 +84,7 @@ def jobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_objects_in_memory_do_not_grow_with_the_number_of_jobs(jobs: Jobs) -> None:
-    kept = jobs.aws._persister is not None
+    kept = isinstance(jobs.aws.store, StatePersister)
     jobs.run(*(f"first-{number}" for number in range(2 * IN_MEMORY)))
     before = counted()
     jobs.run(*(f"second-{number}" for number in range(4 * IN_MEMORY)))

@@ -29,8 +29,9 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from moto.stepfunctions.parser.asl.utils import json_path
 
 from compose_runner.local.aws import moto_patches
-from compose_runner.local.aws.emulator import EmbeddedAws, TaskFault
+from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.aws.moto_patches import run_task as run_task_patches
+from compose_runner.local.aws.tasks import TaskFault
 from compose_runner.local.state.directory import StorageError
 from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
@@ -84,7 +85,7 @@ class Bench:
         return task
 
     def end_tasks(self) -> None:
-        self.aws.stop_tasks("the test is over", 10)
+        self.aws.tasks.stop_all("the test is over", 10)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
@@ -176,7 +177,7 @@ def test_exit_codes_are_not_seen(bench: Bench) -> None:
 def test_a_stopped_execution_leaves_its_task_running(bench: Bench) -> None:
     with moto_patches.without("abandoned tasks"):
         arn = bench.start_waiting_task()
-        (run,) = bench.aws.running_tasks
+        (run,) = bench.aws.tasks.running
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
         bench.aws.wait_for(arn)
         assert not run.finished.wait(1)
@@ -188,9 +189,9 @@ def test_a_state_that_is_stopped_as_it_begins_stops_its_task_without_waiting(
 ) -> None:
     failed: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", failed.append)
-    before = set(bench.aws.running_tasks)
+    before = set(bench.aws.tasks.running)
     task = bench.launch(f"wait {bench.folder / bench.name()}")
-    (run,) = set(bench.aws.running_tasks) - before
+    (run,) = set(bench.aws.tasks.running) - before
     outcome = state_task_service_ecs.StateTaskServiceEcs._eval_sync(
         SimpleNamespace(resource=SimpleNamespace(resource_arn="run")),
         env=SimpleNamespace(is_running=lambda: False),
@@ -216,7 +217,7 @@ def test_a_retry_ends_at_once(bench: Bench) -> None:
 
 def test_errors_of_the_launch_have_no_name(bench: Bench) -> None:
     with moto_patches.without("errors of ECS"):
-        bench.aws.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
+        bench.aws.tasks.faults.append(TaskFault("Rate exceeded", refused="ThrottlingException"))
         assert bench.run()["error"] == "States.Runtime"
 
 
@@ -238,14 +239,14 @@ def test_looks_are_slow(bench: Bench) -> None:
 def test_a_launched_task_does_nothing(bench: Bench) -> None:
     with moto_patches.without("containers run"):
         bench.launch(f"wait {bench.folder / 'never'}")
-        assert bench.aws.running_tasks == []
+        assert bench.aws.tasks.running == []
 
 
 def test_a_stopped_task_goes_on(bench: Bench) -> None:
     mark = bench.folder / "goes-on"
     task = bench.launch(f"wait {mark}")
     wait_until(mark.exists)
-    (run,) = bench.aws.running_tasks
+    (run,) = bench.aws.tasks.running
     with moto_patches.without("containers stop"):
         bench.aws.client("ecs").stop_task(cluster=bench.made["cluster"], task=task["taskArn"])
         assert not run.finished.wait(0.5)
@@ -300,7 +301,7 @@ def test_a_time_out_has_no_end(bench: Bench) -> None:
 
 
 def test_every_record_matches_a_pattern_of_a_field(bench: Bench) -> None:
-    put = bench.aws.log_stream("/task", "patterns")
+    put = bench.aws.log_streams.writer("/task", "patterns")
     for job in ("one", "other"):
         put(json.dumps({"artifact_prefix": job, "message": "pattern"}))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.local.aws.emulator import process_environment
+from compose_runner.local.aws.environment import process_environment
 
 if TYPE_CHECKING:
     from compose_runner.local.aws.emulator import EmbeddedAws

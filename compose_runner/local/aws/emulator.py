@@ -16,31 +16,27 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 from moto.core.config import default_user_config
-from moto.core.utils import utcnow
-from moto.ecs.exceptions import ECSException
-from moto.logs.models import LogStream, logs_backends
 from moto.moto_api._internal import moto_api_backend
 
-from compose_runner.client.addresses import TOKEN_VARIABLE
 from compose_runner.local.aws import moto_patches
-from compose_runner.local.aws.containers import CANNOT_START, STOP_SECONDS, ContainerRequest, ContainerRunner
+from compose_runner.local.aws.containers import STOP_SECONDS, ContainerRunner
+from compose_runner.local.aws.environment import aws_environment, process_environment
+from compose_runner.local.aws.log_streams import LogStreams
 from compose_runner.local.aws.moto_patches.ecs import forget_task
-from compose_runner.local.aws.moto_patches.host import attach
+from compose_runner.local.aws.moto_patches.host import MemoryOnly, attach
 from compose_runner.local.aws.moto_patches.stepfunctions import forget_execution
-from compose_runner.local.aws.overrides import checked_environment
 from compose_runner.local.aws.server import AwsServer
 from compose_runner.local.aws.signatures import AccessKeys
-from compose_runner.service.log_events import ARTIFACT_PREFIX
+from compose_runner.local.aws.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from compose_runner.local.aws.containers import ContainerRun
+    from compose_runner.local.aws.moto_patches.host import Store
     from compose_runner.local.state.restart import StatePersister
 
 REGION = "us-east-1"
@@ -48,63 +44,6 @@ REGION = "us-east-1"
 MEMORY_EXECUTIONS = 32
 ACCOUNT = "123456789012"
 _only_one = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFault:
-    """Something that goes wrong with the next task, instead of its command.
-
-    Parameters
-    ----------
-    refused : str or None
-        Error code with which the RunTask call itself is refused, such as ``"ThrottlingException"``.
-    message : str
-        The refusal's message, or the task's ``StoppedReason``.
-    exit_code : int or None
-        Exit code of a task that was started and stopped; None if its container never ran.
-    stop_code : str
-        ECS's ``StopCode``, such as ``"TaskFailedToStart"`` or ``"SpotInterruption"``.
-    """
-
-    message: str
-    refused: str | None = None
-    exit_code: int | None = None
-    stop_code: str = "TaskFailedToStart"
-
-
-def aws_environment(endpoint: str, keys: AccessKeys, region: str = REGION) -> dict[str, str]:
-    """Variables that point boto3 at an embedded AWS, and at nothing else.
-
-    Parameters
-    ----------
-    endpoint : str
-        Address of the embedded AWS.
-    keys : AccessKeys
-        What its requests are signed with.
-    region : str
-        Its region.
-    """
-    return {
-        **keys.variables,
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def process_environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variables of this process for others, without AWS's and the gateway's token.
-
-    A developer's own account must stay out of reach, and the token is for clients.
-
-    Parameters
-    ----------
-    variables : mapping, optional
-        Taken instead of the process's environment.
-    """
-    variables = os.environ if variables is None else variables
-    return {name: value for name, value in variables.items() if not name.startswith("AWS_") and name != TOKEN_VARIABLE}
 
 
 class EmbeddedAws:
@@ -122,6 +61,17 @@ class EmbeddedAws:
         0 for any free port.
     on_line : callable, optional
         Takes the log group and the line of every line that a task or a function writes.
+
+    Attributes
+    ----------
+    endpoint : str
+        Its address, once it has started.
+    tasks : Tasks
+        ECS tasks, once it has started.
+    log_streams : LogStreams
+        What writes log records, once it has started.
+    store : Store
+        What outlives memory; nothing without :meth:`keep_in`.
     """
 
     def __init__(
@@ -139,24 +89,21 @@ class EmbeddedAws:
         self.endpoint = ""
         # made anew at every start: who does not know them gets no answer; what a role can do is not simulated
         self.keys = AccessKeys.random()
-        self.faults: deque[TaskFault] = deque()
+        self.store: Store = MemoryOnly()
+        self.tasks: Tasks
+        self.log_streams: LogStreams
         self._environment = dict(environment or {})
         self._max_parallel_tasks = max_parallel_tasks
         self._port = port
         self._moto_settings: Any = {}
-        self._persister: StatePersister | None = None
         self._on_line = on_line
         self._server: AwsServer | None = None
-        self._override_names: frozenset[str] | None = None
         self._runner: ContainerRunner | None = None
-        self._runs: dict[str, ContainerRun] = {}
-        self._streams: dict[str, tuple[str, str]] = {}
         # executions in memory and their tasks, the one that ended first at the beginning
-        self._tasks: dict[str, list[tuple[str, str]]] = {}
+        self._execution_tasks: dict[str, list[tuple[str, str]]] = {}
         self._ended: deque[str] = deque()
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
-        self._streams_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -195,6 +142,8 @@ class EmbeddedAws:
                 {**process_environment(), **self._environment, **self.variables},
                 self._max_parallel_tasks,
             )
+            self.log_streams = LogStreams(self, self.account, self.region, self._on_line)
+            self.tasks = Tasks(self._runner, self.log_streams)
             attach(self)
         except BaseException:
             _only_one.release()
@@ -343,169 +292,6 @@ class EmbeddedAws:
             )["taskDefinition"]["taskDefinitionArn"]
         return made
 
-    def log_stream(self, group: str, stream: str) -> Callable[[str], None]:
-        """Make a log stream and return what puts a line into it.
-
-        It does so directly, not over HTTP: a task writes many lines.
-
-        Raises
-        ------
-        LookupError
-            There is no such log group.
-        """
-        backend = logs_backends[self.account][self.region]
-        found = backend.groups.get(group)
-        if found is None:
-            raise LookupError(f"the log group {group} does not exist")
-
-        def put(line: str) -> None:
-            if not line.strip():
-                return
-            now = int(time.time() * 1000)
-            if self._persister is not None:
-                self._persister.keep_line(group, now, line)
-            else:
-                with self._streams_lock:
-                    # a new dictionary: another thread may be walking through the one that is there
-                    if stream not in found.streams:
-                        found.streams = {**found.streams, stream: LogStream(log_group=found, name=stream)}
-                backend.put_log_events(group, stream, [{"timestamp": now, "message": line}])
-            if self._on_line is not None:
-                self._on_line(group, line)
-
-        return put
-
-    def restrict_overrides(self, names: Iterable[str]) -> None:
-        """Let a launch override these variables of a container, and neither others nor its command.
-
-        Parameters
-        ----------
-        names : iterable of str
-            Such as those that the service's own state machine sets.
-        """
-        self._override_names = frozenset(names)
-
-    def stop_tasks(self, reason: str, seconds: float = STOP_SECONDS) -> None:
-        """Stop every task and wait until all have ended."""
-        if self._runner is not None:
-            self._runner.stop_all(reason, seconds)
-
-    @property
-    def running_tasks(self) -> list[ContainerRun]:
-        """Tasks that run or wait for their turn."""
-        return self._runner.unfinished if self._runner is not None else []
-
-    # -- what the patched moto asks of its host --------------------------------------------------------------------
-
-    def launch(self, task: Any, task_definition: Any) -> None:
-        """Run a task's container as a subprocess, with the environment that Fargate would give it."""
-        fault = self.faults.popleft() if self.faults else None
-        if fault is not None:
-            self._fail(task, fault)
-            return
-        definition = task_definition.container_definitions[0]
-        override = _find_override(task, definition)
-        environment = checked_environment(definition, override, self._override_names)
-        try:
-            on_line = self._make_log_writer(task, definition)
-        except LookupError as error:
-            self._fail(task, TaskFault(f"ResourceInitializationError: {error}"))
-            return
-        assert self._runner is not None
-        self._runs[task.task_arn] = self._runner.submit(
-            ContainerRequest(
-                container_id=task.id,
-                arguments=override.get("command") or definition.get("command") or [],
-                environment=environment,
-                on_line=on_line,
-                stop_seconds=float(definition.get("stopTimeout") or STOP_SECONDS),
-            ),
-            on_change=lambda run: _reflect(task, run),
-        )
-
-    def stop(self, task: Any, reason: str) -> None:
-        """Stop a task's container, which may still wait for its turn."""
-        run = self._runs.get(task.task_arn)
-        if run is None:
-            task.last_status = "STOPPED"
-            return
-        if not run.started:
-            # nothing runs yet: the record must not wait until the queue reaches it
-            run.stop(reason)
-            task.stop_code, task.stopped_reason, task.last_status = "UserInitiated", reason, "STOPPED"
-            return
-        run.stop(reason)
-
-    def wait(self, task_arn: str, seconds: float) -> None:
-        """Return when the task has stopped, or when the time is over."""
-        run = self._runs.get(task_arn)
-        if run is not None:
-            run.finished.wait(seconds)
-
-    def note_task(self, execution_arn: str, cluster_arn: str, task_arn: str) -> None:
-        """Know which task is to be forgotten with an execution."""
-        self._tasks.setdefault(execution_arn, []).append((cluster_arn, task_arn))
-
-    def want_objects(self, bucket: str, name: str | None) -> None:
-        """Read a job's objects from their files, if they are not in memory."""
-        if self._persister is not None:
-            self._persister.want_objects(bucket, name)
-
-    def keep_object(self, key: Any) -> None:
-        """Keep a new object as a file."""
-        if self._persister is not None:
-            self._persister.keep_object(key)
-
-    def forget_object(self, bucket: str, name: str) -> None:
-        """Remove a deleted object's file."""
-        if self._persister is not None:
-            self._persister.forget_object(bucket, name)
-
-    def keep_execution(self, execution: Any) -> None:
-        """Record that an execution began or ended, and forget the one that ended long before."""
-        if self._persister is not None:
-            self._persister.keep_execution(execution)
-        if execution.status == "RUNNING":
-            return
-        self._ended.append(execution.exec_arn)
-        while len(self._ended) > MEMORY_EXECUTIONS:
-            self._forget(self._ended.popleft())
-
-    def _forget(self, execution_arn: str) -> None:
-        forget_execution(execution_arn)
-        for cluster_arn, task_arn in self._tasks.pop(execution_arn, ()):
-            forget_task(cluster_arn, task_arn)
-            self._runs.pop(task_arn, None)
-            group, stream = self._streams.pop(task_arn, ("", ""))
-            found = logs_backends[self.account][self.region].groups.get(group)
-            if found is not None:
-                with self._streams_lock:
-                    found.streams = {name: kept for name, kept in found.streams.items() if name != stream}
-        # a job without a task has a stream that its submission made
-        name = execution_arn.rpartition(":")[2]
-        with self._streams_lock:
-            for group in logs_backends[self.account][self.region].groups.values():
-                group.streams = {stream: kept for stream, kept in group.streams.items() if stream != f"refused/{name}"}
-
-    def knows_execution(self, state_machine_arn: str, name: str) -> bool:
-        """Whether an execution of this name ended and is no longer in memory."""
-        return self._persister is not None and self._persister.knows_execution(state_machine_arn, name)
-
-    def earlier_execution(self, execution_arn: str) -> Any:
-        """Read an execution that ended and is no longer in memory."""
-        return self._persister.earlier_execution(execution_arn) if self._persister is not None else None
-
-    def kept_records(self, group: str, name: str, value: str) -> list[Any] | None:
-        """Read a job's log records from their file."""
-        if self._persister is None:
-            return None
-        return self._persister.records(group, value) if name == ARTIFACT_PREFIX else []
-
-    def keep_line(self, group: str, timestamp: int, line: str) -> None:
-        """Keep a log record."""
-        if self._persister is not None:
-            self._persister.keep_line(group, timestamp, line)
-
     def keep_in(self, persister: StatePersister) -> int:
         """Tell this AWS what a state directory holds, and keep everything there from now on; gives the number of jobs.
 
@@ -515,48 +301,27 @@ class EmbeddedAws:
             Knows the state directory, the bucket and the state machine, which must exist.
         """
         jobs = persister.open(self.account, self.region)
-        self._persister = persister
+        self.store = persister
         return jobs
 
-    def _fail(self, task: Any, fault: TaskFault) -> None:
-        if fault.refused is not None:
-            raise ECSException(fault.refused, fault.message)
-        task.stop_code, task.stopped_reason = fault.stop_code, fault.message
-        task.containers[0].exitCode = fault.exit_code
-        task.containers[0].last_status = task.desired_status = task.last_status = "STOPPED"
-        task.stopped_at = utcnow()
+    # -- what the patched moto asks of its host --------------------------------------------------------------------
 
-    def _make_log_writer(self, task: Any, definition: Mapping[str, Any]) -> Callable[[str], None]:
-        options = (definition.get("logConfiguration") or {}).get("options", {})
-        if not options.get("awslogs-group"):
-            return lambda line: None
-        group, stream = (
-            options["awslogs-group"],
-            f"{options.get('awslogs-stream-prefix', 'ecs')}/{definition['name']}/{task.id}",
-        )
-        put = self.log_stream(group, stream)
-        self._streams[task.task_arn] = (group, stream)
-        return put
+    def note_task(self, execution_arn: str, cluster_arn: str, task_arn: str) -> None:
+        """Know which task is to be forgotten with an execution."""
+        self._execution_tasks.setdefault(execution_arn, []).append((cluster_arn, task_arn))
 
+    def keep_execution(self, execution: Any) -> None:
+        """Record that an execution began or ended, and forget the one that ended long before."""
+        self.store.keep_execution(execution)
+        if execution.status == "RUNNING":
+            return
+        self._ended.append(execution.exec_arn)
+        while len(self._ended) > MEMORY_EXECUTIONS:
+            self._forget(self._ended.popleft())
 
-def _find_override(task: Any, definition: Mapping[str, Any]) -> dict[str, Any]:
-    overrides = (task.overrides or {}).get("containerOverrides", [])
-    found: dict[str, Any] = next((one for one in overrides if one.get("name") == definition["name"]), {})
-    return found
-
-
-def _reflect(task: Any, run: ContainerRun) -> None:
-    container = task.containers[0]
-    if not run.finished.is_set():
-        task.started_at = utcnow()
-        container.last_status = task.last_status = "RUNNING"
-        return
-    container.exitCode = run.exit_code if run.started else None
-    task.stopped_at = utcnow()
-    task.stopped_reason = run.reason
-    if run.reason.startswith(CANNOT_START):
-        task.stop_code = "TaskFailedToStart"
-    else:
-        task.stop_code = "UserInitiated" if run.stop_requested else "EssentialContainerExited"
-    # the status last: it is what others wait for
-    container.last_status = task.desired_status = task.last_status = "STOPPED"
+    def _forget(self, execution_arn: str) -> None:
+        forget_execution(execution_arn)
+        for cluster_arn, task_arn in self._execution_tasks.pop(execution_arn, ()):
+            forget_task(cluster_arn, task_arn)
+            self.tasks.forget(task_arn)
+        self.log_streams.forget_refused(execution_arn.rpartition(":")[2])

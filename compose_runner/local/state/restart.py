@@ -253,17 +253,18 @@ class StatePersister:
 
     # -- log records ---------------------------------------------------------------------------------------------
 
-    def keep_line(self, group: str, timestamp: int, line: str) -> None:
+    def keep_line(self, group: str, timestamp: int, line: str) -> bool:
         """Keep a log record that names its job; nobody can ask for others."""
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            return
+            return True
         if isinstance(record, dict) and isinstance(record.get(ARTIFACT_PREFIX), str):
             self.state_directory.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
+        return True
 
-    def records(self, group: str, job: str) -> list[LogLine]:
-        """A job's records in a log group, in the order in which they came."""
-        if not is_artifact_prefix(job):
+    def records(self, group: str, field: str, value: str) -> list[LogLine]:
+        """A job's records in a log group, in the order in which they came; records are kept by job alone."""
+        if field != ARTIFACT_PREFIX or not is_artifact_prefix(value):
             return []
-        return [record for record in self.state_directory.lines(job) if record.group == group]
+        return [record for record in self.state_directory.lines(value) if record.group == group]

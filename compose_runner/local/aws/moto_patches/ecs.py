@@ -30,7 +30,7 @@ def _run_task(self: Any, *arguments: Any, **named: Any) -> Any:
         task.created_at = utcnow()
     try:
         for task in tasks:
-            host().launch(task, self.describe_task_definition(task.task_definition_arn))
+            host().tasks.launch(task, self.describe_task_definition(task.task_definition_arn))
     except ServiceException:
         for task in tasks:
             forget_task(task.cluster_arn, task.task_arn)
@@ -68,7 +68,7 @@ def _stop_task(self: Any, cluster_str: str, task_str: str, reason: str) -> Any:
     for task in list(self.tasks.get(cluster.name, {}).values()):
         if task.id == wanted:
             task.desired_status = "STOPPED"
-            host().stop(task, reason)
+            host().tasks.stop(task, reason)
             return task
     raise ecs_models.InvalidParameterException("The referenced task was not found.")
 

@@ -25,7 +25,7 @@ _original_put_log_events = LogsResponse.put_log_events
 def _put_log_events(self: Any) -> Any:
     answer = _original_put_log_events(self)
     for event in self._get_param("logEvents"):
-        host().keep_line(self._get_param("logGroupName"), int(event["timestamp"]), event["message"])
+        host().store.keep_line(self._get_param("logGroupName"), int(event["timestamp"]), event["message"])
     return answer
 
 
@@ -47,7 +47,7 @@ def _filter_events(
     interleaved: bool,
 ) -> Any:
     equality = _json_equality(filter_pattern or "")
-    records = host().kept_records(log_group_name, *equality) if equality is not None else None
+    records = host().store.records(log_group_name, *equality) if equality is not None else None
     if records is None:
         return _original_filter_events(
             self,

@@ -49,7 +49,7 @@ def _build_sync_resolver(self: Any, env: Any, **arguments: Any) -> Callable[[], 
 
     def resolve() -> Any:
         if not _has_stopped(submitted["TaskArn"]):
-            host().wait(submitted["TaskArn"], POLL_SECONDS)
+            host().tasks.wait(submitted["TaskArn"], POLL_SECONDS)
             return None
         task = poll()
         if task and any(container.get("ExitCode") != 0 for container in task["Containers"]):

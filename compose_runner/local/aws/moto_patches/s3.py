@@ -30,28 +30,28 @@ class NoRoomError(S3ClientError):  # type: ignore[misc]
 
 
 def _put_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
-    host().want_objects(bucket_name, key_name)
+    host().store.want_objects(bucket_name, key_name)
     key = _original_put_object(self, bucket_name, key_name, *arguments, **named)
     try:
-        host().keep_object(key)
+        host().store.keep_object(key)
     except StorageError as error:
         raise NoRoomError(str(error)) from None
     return key
 
 
 def _get_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
-    host().want_objects(bucket_name, key_name)
+    host().store.want_objects(bucket_name, key_name)
     return _original_get_object(self, bucket_name, key_name, *arguments, **named)
 
 
 def _list_objects(self: Any, bucket: Any, prefix: str | None, *arguments: Any, **named: Any) -> Any:
-    host().want_objects(bucket.name, prefix)
+    host().store.want_objects(bucket.name, prefix)
     return _original_list_objects(self, bucket, prefix, *arguments, **named)
 
 
 def _delete_object(self: Any, bucket_name: str, key_name: str, *arguments: Any, **named: Any) -> Any:
     answer = _original_delete_object(self, bucket_name, key_name, *arguments, **named)
-    host().forget_object(bucket_name, key_name)
+    host().store.forget_object(bucket_name, key_name)
     return answer
 
 

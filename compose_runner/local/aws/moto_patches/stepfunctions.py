@@ -67,7 +67,7 @@ def _find_execution(self: Any, execution_arn: str) -> Any:
         with executions_lock:
             return _original_find_execution(self, execution_arn)
     except ExecutionDoesNotExist:
-        found = host().earlier_execution(execution_arn)
+        found = host().store.earlier_execution(execution_arn)
         if found is None:
             raise
         return found
@@ -76,7 +76,7 @@ def _find_execution(self: Any, execution_arn: str) -> Any:
 def _name_idempotency(self: Any, name: str, execution_input: str) -> Any:
     with executions_lock:
         found = _original_name_idempotency(self, name, execution_input)
-    if found is None and host().knows_execution(self.arn, name):
+    if found is None and host().store.knows_execution(self.arn, name):
         raise ExecutionAlreadyExists(f"Execution Already Exists: '{name}'")
     return found
 
