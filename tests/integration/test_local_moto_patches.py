@@ -32,7 +32,7 @@ from compose_runner.local.aws import moto_patches
 from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.aws.moto_patches import run_task as run_task_patches
 from compose_runner.local.aws.tasks import TaskFault
-from compose_runner.local.state.directory import StorageError
+from compose_runner.local.state.faults import StorageError
 from tests.support.local_machines import TASK_COMMAND, machine, run_task
 
 if TYPE_CHECKING:
@@ -366,8 +366,9 @@ class StatePersister:
     def keep_execution(self, execution: Any) -> None:
         self.told.append(f"execution {execution.status}")
 
-    def keep_line(self, group: str, timestamp: int, line: str) -> None:
+    def keep_line(self, group: str, timestamp: int, line: str) -> bool:
         self.told.append(f"line {line} of {group} at {timestamp}")
+        return True
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:
         return name == "earlier"
@@ -375,14 +376,14 @@ class StatePersister:
     def earlier_execution(self, execution_arn: str) -> Any:
         self.told.append("asked for an execution")
 
-    def records(self, group: str, job: str) -> list[Any]:
-        return [SimpleNamespace(timestamp=1000 + number, message=f"{job} {number}") for number in range(3)]
+    def records(self, group: str, field: str, value: str) -> list[Any]:
+        return [SimpleNamespace(timestamp=1000 + number, message=f"{value} {number}") for number in range(3)]
 
 
 @pytest.fixture
 def persister(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> StatePersister:
     persister = StatePersister()
-    monkeypatch.setattr(bench.aws, "_persister", persister)
+    monkeypatch.setattr(bench.aws, "store", persister)
     return persister
 
 

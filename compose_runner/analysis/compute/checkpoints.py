@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from compose_runner.analysis.fetch.bundle import restore_bundle, save_bundle
 from compose_runner.analysis.write.provenance import machine, versions
-from compose_runner.analysis.write.result_directory import STATE, atomic_write
+from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.errors import TemporaryError
+from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

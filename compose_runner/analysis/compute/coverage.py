@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.errors import EmptyResultError, ImageError
 from compose_runner.escaping import table_cell
+from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

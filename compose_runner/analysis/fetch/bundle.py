@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
-from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.compose.document_shapes import Entity, SnapshotReference, canonical_json, identifier, unwrapped
 from compose_runner.compose.document_sources import DocumentReader, Found, distinct_snapshots, find_live, find_snapshots
 from compose_runner.compose.json_documents import MOST_BYTES, parse_json, strict_json
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError
+from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
     import os

@@ -24,12 +24,12 @@ from platformdirs import user_cache_path
 
 from compose_runner.analysis.fetch.downloads import PARTIAL, download
 from compose_runner.analysis.fetch.validation import UNCOUNTED, check_studyset
-from compose_runner.analysis.write.result_directory import atomic_write
 from compose_runner.analysis.write.result_record import sha256_of
 from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.compose.environments import reference_studysets
 from compose_runner.compose.http_client import Limits
 from compose_runner.errors import DocumentMalformedError, ServiceUnavailableError, SpecificationError
+from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

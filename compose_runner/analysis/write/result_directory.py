@@ -35,6 +35,7 @@ from compose_runner.analysis.write.result_record import (
 )
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.errors import ResultDirectoryError
+from compose_runner.files import atomic_write
 from compose_runner.service.storage import METADATA_FILENAME
 from compose_runner.signals import removed_at_end
 
@@ -362,23 +363,6 @@ class ResultDirectory:
             file.flush()
             os.fsync(file.fileno())
         new.replace(state / _RECORD)
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".unfinished-", dir=path.parent)
-    unfinished = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.chmod(0o644)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

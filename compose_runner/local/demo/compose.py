@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from compose_runner.local.demo import studies
 from compose_runner.local.http_server import LOOPBACK, JsonHandler, Server, Visitors
-from compose_runner.local.state.private_files import OddFileError, atomic_write, make_directory
+from compose_runner.local.state.private_files import OddFileError, private_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,8 +144,7 @@ class DemoCompose:
         if self._uploads is not None:
             path = self._uploads / f"{result_id}.json"
             try:
-                make_directory(self._uploads, self._uploads.parent)
-                atomic_write(path, json.dumps(self.results[result_id], indent=1).encode())
+                private_write(path, json.dumps(self.results[result_id], indent=1).encode(), self._uploads.parent)
             except (OSError, OddFileError) as error:
                 log.warning("%s is not kept: %s", path, error)
         return HTTPStatus.OK, {"id": result_id}

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
-UNFINISHED = ".part"
 # O_NONBLOCK: opening a pipe that nobody writes to must not wait for somebody
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -128,26 +128,21 @@ def read_whole(path: Path, limit: int) -> bytes:
             return file.read(limit)
 
 
-def atomic_write(path: Path, data: bytes) -> None:
-    """Replace a file's content, whole or not at all.
+def private_write(path: Path, data: bytes, root: Path) -> None:
+    """Replace a file's content, whole or not at all, and make the directories on the way to it from ``root``.
 
     Raises
     ------
     OddFileError
-        A directory has its name, or a link is on the way.
+        A directory has its name, or a link or something else is on the way.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{threading.get_ident()}{UNFINISHED}")
+    make_directory(path.parent, root)
+    if os.path.realpath(path.parent) != str(path.parent):
+        raise OddFileError(path, "a symbolic link leads to it")
     try:
-        with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
-            os.fchmod(descriptor, FILE_MODE)
-            _write(descriptor, data)
-        try:
-            temporary.replace(path)
-        except IsADirectoryError:
-            raise OddFileError(path, "it is a directory") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        atomic_write(path, data, mode=FILE_MODE, sync=False)
+    except IsADirectoryError:
+        raise OddFileError(path, "it is a directory") from None
 
 
 def append_line(path: Path, line: bytes) -> None:

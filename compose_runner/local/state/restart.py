@@ -20,7 +20,8 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from compose_runner.local.aws.moto_patches.s3 import put_object_in_memory
-from compose_runner.local.state.directory import FileBuffer, StorageError, guess_content_type
+from compose_runner.local.state.faults import StorageError
+from compose_runner.local.state.objects import FileBuffer, guess_content_type
 from compose_runner.local.state.records import RUNNING
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 from compose_runner.service.storage import is_artifact_prefix
@@ -74,7 +75,7 @@ class StatePersister:
         """
         self._account, self._region = account, region
         self.state_directory.check()
-        return self.state_directory.fail_running_jobs()
+        return self.state_directory.jobs.fail_running()
 
     # -- objects -------------------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class StatePersister:
             return
         keys = self._keys()
         try:
-            buffer = self.state_directory.keep_object(path, key.value)
+            buffer = self.state_directory.objects.write(path, key.value)
         except StorageError:
             self._drop(key.name)
             if path.is_file():
@@ -111,7 +112,7 @@ class StatePersister:
         """Remove an object's file, and the mark that a bucket with versions leaves in its place."""
         path = self._find_file(bucket, name)
         if path is not None:
-            self.state_directory.forget_object(path)
+            self.state_directory.objects.forget(path)
             self._drop(name)
 
     def want_objects(self, bucket: str, name: str | None) -> None:
@@ -129,7 +130,7 @@ class StatePersister:
             self._want(job)
 
     def _find_file(self, bucket: str, name: str) -> Path | None:
-        return self.state_directory.file_of(name, self.results_prefix) if bucket == self.bucket else None
+        return self.state_directory.objects.file_of(name, self.results_prefix) if bucket == self.bucket else None
 
     def _find_job(self, name: str) -> str | None:
         prefix = f"{self.results_prefix}/" if self.results_prefix else ""
@@ -146,7 +147,7 @@ class StatePersister:
         with self._lock:
             if job not in self._in_memory:
                 for prefix in (job, *(f"{folder}/{job}{end}" for folder in _BESIDE for end in ("", ".json"))):
-                    for below, path in self.state_directory.files(prefix):
+                    for below, path in self.state_directory.objects.files(prefix):
                         name = f"{self.results_prefix}/{below}" if self.results_prefix else below
                         if name not in self._keys():
                             self._remember(name, path)
@@ -171,7 +172,7 @@ class StatePersister:
         backend = s3_backends[self._account]["aws"]
         key = put_object_in_memory(backend, self.bucket, name, b"")
         key._value_buffer.close()
-        key._value_buffer, key._etag = FileBuffer(path, self.state_directory), None
+        key._value_buffer, key._etag = FileBuffer(path, self.state_directory.objects), None
         status = path.lstat()
         key.contentsize = status.st_size
         seconds = min(max(status.st_mtime, 0.0), _LAST_SECOND)
@@ -209,7 +210,7 @@ class StatePersister:
                 self._want(execution.name)
             # without its record a job goes on, but a restarted service will not know it
             with suppress(StorageError):
-                self.state_directory.record_job(record)
+                self.state_directory.jobs.write(record)
 
     def _drop_uploads(self, job: str) -> None:
         """Forget the parts of uploads that a task which was killed did not complete."""
@@ -220,14 +221,14 @@ class StatePersister:
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:
         """Whether a job of this name ran before."""
-        return state_machine_arn == self.state_machine_arn and self.state_directory.knows(name)
+        return state_machine_arn == self.state_machine_arn and self.state_directory.jobs.knows(name)
 
     def earlier_execution(self, execution_arn: str) -> Any:
         """Read an execution that is not in memory any more; None if there is none."""
         executions = self.state_machine_arn.replace(":stateMachine:", ":execution:", 1)
         if not execution_arn.startswith(f"{executions}:"):
             return None
-        record = self.state_directory.job(execution_arn.removeprefix(f"{executions}:"))
+        record = self.state_directory.jobs.read(execution_arn.removeprefix(f"{executions}:"))
         if record is None or record.status == RUNNING:
             return None
         machine = stepfunctions_parser_backends[self._account][self._region].describe_state_machine(
@@ -260,11 +261,11 @@ class StatePersister:
         except (ValueError, RecursionError):
             return True
         if isinstance(record, dict) and isinstance(record.get(ARTIFACT_PREFIX), str):
-            self.state_directory.record_line(record[ARTIFACT_PREFIX], group, timestamp, line)
+            self.state_directory.logs.add(record[ARTIFACT_PREFIX], group, timestamp, line)
         return True
 
     def records(self, group: str, field: str, value: str) -> list[LogLine]:
         """A job's records in a log group, in the order in which they came; records are kept by job alone."""
         if field != ARTIFACT_PREFIX or not is_artifact_prefix(value):
             return []
-        return [record for record in self.state_directory.lines(value) if record.group == group]
+        return [record for record in self.state_directory.logs.read(value) if record.group == group]

@@ -9,7 +9,7 @@ from moto.s3.models import S3Backend
 
 from compose_runner.local.aws.moto_patches.host import host
 from compose_runner.local.aws.moto_patches.patch import Kind, Patch
-from compose_runner.local.state.directory import StorageError
+from compose_runner.local.state.faults import StorageError
 
 _original_put_object = S3Backend.put_object
 _original_delete_object = S3Backend.delete_object

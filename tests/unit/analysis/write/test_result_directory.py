@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
-from compose_runner.analysis.write.result_directory import STATE, ResultDirectory, atomic_write
+from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ResultDirectoryError
@@ -359,17 +359,3 @@ def test_a_file_never_takes_a_name_that_was_taken_at_the_last_moment(
         ResultDirectory(tmp_path).write("p.nii.gz", b"another map")
     assert (tmp_path / "p.nii.gz").read_bytes() == b"mine"
     assert [entry["filename"] for entry in ResultDirectory(tmp_path).artifacts()] == ["z.nii.gz"]
-
-
-def test_write_whole_replaces_a_file_or_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "metadata.json"
-    atomic_write(path, json.dumps({"seed": 1}).encode())
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        atomic_write(path, json.dumps({"seed": 2}).encode())
-    assert json.loads(path.read_bytes()) == {"seed": 1}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["metadata.json"]

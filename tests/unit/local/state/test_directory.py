@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.local.state import directory as state_directories
-from compose_runner.local.state.directory import StateDirectory, StorageError
+from compose_runner.local.state.directory import StateDirectory
+from compose_runner.local.state.faults import StorageError
+from compose_runner.local.state.logs import MAX_LINE_BYTES
+from compose_runner.local.state.objects import FileBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,11 +45,11 @@ def filled(data: Path) -> None:
     """A directory with a whole job and one that is to be damaged."""
     state_directory = StateDirectory(data)
     for name in ("whole", "broken"):
-        state_directory.record_job({**JOB, "name": name})
-        state_directory.record_line(name, "/task", 1_790_000_000_000, f"line of {name}")
-        path = state_directory.file_of(f"results/{name}/tables/table.tsv", "results")
+        state_directory.jobs.write({**JOB, "name": name})
+        state_directory.logs.add(name, "/task", 1_790_000_000_000, f"line of {name}")
+        path = state_directory.objects.file_of(f"results/{name}/tables/table.tsv", "results")
         assert path is not None
-        state_directory.keep_object(path, b"table")
+        state_directory.objects.write(path, b"table")
     state_directory.close()
 
 
@@ -56,14 +58,14 @@ def everything(data: Path) -> dict[str, Any]:
     state_directory = StateDirectory(data)
     try:
         state_directory.check()
-        number = state_directory.fail_running_jobs()
+        number = state_directory.jobs.fail_running()
         objects = {
-            below: state_directories.FileBuffer(path, state_directory).read() for below, path in state_directory.files()
+            below: FileBuffer(path, state_directory.objects).read() for below, path in state_directory.objects.files()
         }
         return {
             "number": number,
-            "jobs": {name: state_directory.job(name) for name in ("whole", "broken")},
-            "lines": {name: list(state_directory.lines(name)) for name in ("whole", "broken")},
+            "jobs": {name: state_directory.jobs.read(name) for name in ("whole", "broken")},
+            "lines": {name: list(state_directory.logs.read(name)) for name in ("whole", "broken")},
             "objects": objects,
         }
     finally:
@@ -163,7 +165,7 @@ def test_a_record_that_is_none_is_skipped_and_named(
         b'{"group": 5, "timestamp": 1, "message": {}}\n',
         b"\0" * 4096,
         b"[" * 100_000 + b"\n",
-        b"x" * (state_directories.MAX_LINE_BYTES * 2) + b"\n",
+        b"x" * (MAX_LINE_BYTES * 2) + b"\n",
     ],
     ids=range(12),
 )
@@ -251,17 +253,17 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
     state_directory = StateDirectory(data)
     for name in ("new", "broken"):
         for write in (
-            lambda name=name: state_directory.record_job({**JOB, "name": name}),
-            lambda name=name: state_directory.keep_object(
-                state_directory.artifacts / name / "tables" / "table.tsv", b"new"
+            lambda name=name: state_directory.jobs.write({**JOB, "name": name}),
+            lambda name=name: state_directory.objects.write(
+                state_directory.objects.folder / name / "tables" / "table.tsv", b"new"
             ),
         ):
             try:
                 write()
             except StorageError:
                 assert name == "broken"
-        state_directory.record_line(name, "/task", 1, "new line")
-    assert state_directory.job("new") is not None
+        state_directory.logs.add(name, "/task", 1, "new line")
+    assert state_directory.jobs.read("new") is not None
     state_directory.close()
     assert sorted(path.name for path in outside.iterdir()) == ["broken.json", "secret"]
     assert (outside / "secret").read_text() == SECRET
@@ -323,24 +325,25 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
 ) -> None:
     filled(tmp_path)
     state_directory = StateDirectory(tmp_path)
-    table = state_directory.artifacts / "whole" / "tables" / "table.tsv"
+    table = state_directory.objects.folder / "whole" / "tables" / "table.tsv"
 
-    def full(descriptor: int, data: bytes) -> int:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.write", full)
+        patch.setattr(os, "write", full)
+        patch.setattr(os, "chmod", full)
         for _ in range(5):
             with pytest.raises(StorageError, match="is full"):
-                state_directory.keep_object(table, b"new")
+                state_directory.objects.write(table, b"new")
             with pytest.raises(StorageError):
-                state_directory.record_job({**JOB, "name": "whole"})
-            state_directory.record_line("whole", "/task", 1, "a line")
+                state_directory.jobs.write({**JOB, "name": "whole"})
+            state_directory.logs.add("whole", "/task", 1, "a line")
     assert warnings().count("\n") == 1
     assert "make room" in warnings()
     assert table.read_bytes() == b"table"
     assert [path.name for path in table.parent.iterdir()] == ["table.tsv"]
-    state_directory.keep_object(table, b"new")
+    state_directory.objects.write(table, b"new")
     assert table.read_bytes() == b"new"
     state_directory.close()
 
@@ -350,6 +353,6 @@ def test_a_line_after_one_that_was_cut_off_is_whole(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "whole.jsonl"
     log.write_bytes(log.read_bytes() + b'{"group": "/ta')
     state_directory = StateDirectory(tmp_path)
-    state_directory.record_line("whole", "/task", 1, "next")
-    assert [line.message for line in state_directory.lines("whole")] == ["line of whole", "next"]
+    state_directory.logs.add("whole", "/task", 1, "next")
+    assert [line.message for line in state_directory.logs.read("whole")] == ["line of whole", "next"]
     state_directory.close()
