@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from compose_runner.local.http_server import LOOPBACK, JsonHandler, RefusedError, Server, Visitors
+from compose_runner.local.http_server import HttpServer, JsonHandler
+from compose_runner.local.visitors import RefusedError
 
 COMPOSE_HOST = "compose.neurosynth.org"
 STORE_HOST = "neurostore.org"
 
 
-class DocumentServer:
+class DocumentServer(HttpServer):
     """The server; a context manager.
 
     Addresses are ``http://127.0.0.1:PORT/<host>/api/<collection>/<id>``, so that one port plays both services.
@@ -22,30 +22,17 @@ class DocumentServer:
 
     def __init__(self) -> None:
         self._documents: dict[str, Any] = {}
-        self._server = Server((LOOPBACK, 0), _Handler)
-        visitors = Visitors(LOOPBACK, self._server.server_port)
-        self._server.RequestHandlerClass = type(
-            "Handler", (_Handler,), {"documents": self._documents, "visitors": visitors}
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler, documents=self._documents)
 
     @property
     def compose_api(self) -> str:
         """Base address of Compose's API."""
-        return f"http://{LOOPBACK}:{self._server.server_port}/{COMPOSE_HOST}/api"
+        return f"{self.endpoint}/{COMPOSE_HOST}/api"
 
     @property
     def neurostore_api(self) -> str:
         """Base address of NeuroStore's API."""
-        return f"http://{LOOPBACK}:{self._server.server_port}/{STORE_HOST}/api"
+        return f"{self.endpoint}/{STORE_HOST}/api"
 
     def variables(self) -> dict[str, str]:
         """Environment variables that send a run to this server."""

@@ -20,12 +20,12 @@ from compose_runner.local.aws.overrides import override_names
 from compose_runner.local.demo.compose import DemoCompose
 from compose_runner.local.functions.gateway import Gateway
 from compose_runner.local.functions.pool import Function, default_processes
-from compose_runner.local.http_server import LOOPBACK, is_loopback
 from compose_runner.local.stack.application import TEMPLATE, application_root
 from compose_runner.local.stack.resources import Stack
 from compose_runner.local.state.directory import StateDirectory
 from compose_runner.local.state.jobs import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE
 from compose_runner.local.state.restart import StatePersister
+from compose_runner.local.visitors import LOOPBACK, is_loopback
 from compose_runner.service import settings
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 

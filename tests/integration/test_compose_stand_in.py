@@ -34,7 +34,7 @@ def test_it_replays_a_directory_and_nothing_outside_it(tmp_path: Path) -> None:
     with ComposeStandIn(tmp_path / "recorded") as server:
         asked = urllib3.PoolManager()
         assert asked.request("GET", f"{server.compose_api}/projects/p").json() == {"id": "p"}
-        assert asked.request("GET", f"{server.address}/%2e%2e/secret").status == 404
+        assert asked.request("GET", f"{server.endpoint}/%2e%2e/secret").status == 404
         assert asked.request("GET", f"{server.compose_api}/projects/q").status == 404
         assert server.asked()["compose.neurosynth.org/api/projects/p"] == 1
 

@@ -176,7 +176,7 @@ def test_empty_and_four_dimensional_images_are_left_out(neurovault: ComposeStand
 
 
 def test_a_map_that_is_gone_is_left_out_with_the_services_answer(neurovault: ComposeStandIn, tmp_path: Path) -> None:
-    staged = stage_images(with_images(image(f"{neurovault.address}/gone.nii.gz")), tmp_path)
+    staged = stage_images(with_images(image(f"{neurovault.endpoint}/gone.nii.gz")), tmp_path)
     assert staged.maps[0].reason == "it could not be fetched: the service answered 404"
 
 
@@ -192,7 +192,7 @@ def test_a_service_out_of_reach_is_tried_later(neurovault: ComposeStandIn, tmp_p
     neurovault.put_file("z.nii.gz", MAP)
     neurovault.fail_path("GET", "z.nii.gz", Answer(503))
     with pytest.raises(ServiceUnavailableError, match=r"map i.*503"):
-        stage_images(with_images(image(f"{neurovault.address}/z.nii.gz")), tmp_path, attempts=0)
+        stage_images(with_images(image(f"{neurovault.endpoint}/z.nii.gz")), tmp_path, attempts=0)
 
 
 def test_an_interrupted_download_is_begun_again(neurovault: ComposeStandIn, tmp_path: Path) -> None:

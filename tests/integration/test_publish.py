@@ -105,7 +105,7 @@ def test_compose_gets_every_map_table_and_text_under_its_field(compose: ComposeS
     assert result.field("method_description") == "A meta-analysis was “performed”."
     assert result.field("method_references") == "@article{a}"
     assert len(result.uploads[-1]) == len(MAPS) + 4
-    assert outcome.url == f"{compose.address}/{compose.compose_host}/meta-analyses/meta"
+    assert outcome.url == f"{compose.endpoint}/{compose.compose_host}/meta-analyses/meta"
 
 
 def test_empty_texts_are_left_out(compose: ComposeStandIn, result_dir: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_page_from_a_proxy_is_told_as_text(compose: ComposeStandIn, result_dir
 
 def test_the_key_does_not_follow_a_redirect(compose: ComposeStandIn, result_dir: Path) -> None:
     prepared(compose, result_dir)
-    compose.fail("POST", RESULTS, Answer(302, headers={"Location": f"{compose.address}/elsewhere"}))
+    compose.fail("POST", RESULTS, Answer(302, headers={"Location": f"{compose.endpoint}/elsewhere"}))
     with pytest.raises(PublishError, match="302"):
         published(compose, result_dir)
     assert not any(request.path == "elsewhere" for request in compose.requests)

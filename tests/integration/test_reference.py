@@ -46,7 +46,7 @@ NIGHTLY = "neurostore.org/api/neurostore-studyset-releases/nightly/download"
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ComposeStandIn]:
     with ComposeStandIn() as server:
-        monkeypatch.setenv(REFERENCE_STUDYSETS_URL, f"{server.address}/raw")
+        monkeypatch.setenv(REFERENCE_STUDYSETS_URL, f"{server.endpoint}/raw")
         server.put_file("raw/main/neurosynth.json.gz", STATIC)
         yield server
 

@@ -10,8 +10,6 @@ import pty
 import re
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from rich.console import Console
 from compose_runner import errors
 from compose_runner.commands import exit_codes
 from compose_runner.commands.terminal import records_on
+from compose_runner.local.http_server import HttpServer, JsonHandler
 from tests.support import hostile_texts
 
 if TYPE_CHECKING:
@@ -60,31 +59,21 @@ _COMMANDS = [
 ]
 
 
+class _Handler(JsonHandler):
+    methods = ("GET", "POST", "DELETE")
+    max_body = 1 << 20
+
+    def answer(self) -> None:
+        self.body()
+        document = _ANSWERS[self.path.strip("/")]
+        body = json.dumps({"error": PAYLOAD} if document is None else document).encode()
+        self.reply(400 if document is None else 200, {}, body)
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
-            name = self.path.strip("/")
-            document = _ANSWERS[name]
-            body = json.dumps({"error": PAYLOAD} if document is None else document).encode()
-            self.send_response(400 if document is None else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_DELETE = answer
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with HttpServer(_Handler) as server:
+        yield server.endpoint
 
 
 def _on_a_pipe(arguments: list[str]) -> tuple[str, str]:

@@ -18,15 +18,14 @@ import re
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from compose_runner.compose.environments import Environment
+from compose_runner.local.http_server import HttpServer, JsonHandler
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 COMPOSE_HOST = "compose.neurosynth.org"
 STORE_HOST = "neurostore.org"
@@ -107,7 +106,7 @@ class Result:
         return found[0] if found else None
 
 
-class ComposeStandIn:
+class ComposeStandIn(HttpServer):
     """The server; use it as a context manager.
 
     Parameters
@@ -127,6 +126,8 @@ class ComposeStandIn:
         What was uploaded, by result id.
     """
 
+    poll_seconds = 0.01
+
     def __init__(
         self,
         recorded: Path | None = None,
@@ -144,37 +145,23 @@ class ComposeStandIn:
         self._documents: dict[str, Any] = {}
         self._planned: dict[tuple[str, str], deque[Answer]] = {}
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self.stopped = threading.Event()
+        super().__init__(_Handler, stand_in=self)
 
-    def __enter__(self) -> ComposeStandIn:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def address(self) -> str:
-        """Where the server listens, without a slash at the end."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+    def close(self) -> None:
+        """Stop, and release the answers that are held."""
+        self.stopped.set()
+        super().close()
 
     @property
     def compose_api(self) -> str:
         """Base address of Compose's API."""
-        return f"{self.address}/{self.compose_host}/api"
+        return f"{self.endpoint}/{self.compose_host}/api"
 
     @property
     def neurostore_api(self) -> str:
         """Base address of NeuroStore's API."""
-        return f"{self.address}/{self.store_host}/api"
+        return f"{self.endpoint}/{self.store_host}/api"
 
     def environment(self, name: str = "production") -> Environment:
         """The pair of services as the package knows them."""
@@ -189,13 +176,13 @@ class ComposeStandIn:
         path = self._path(name, host)
         with self._lock:
             self._documents[path] = document
-        return f"{self.address}/{path}"
+        return f"{self.endpoint}/{path}"
 
     def put_file(self, path: str, content: bytes) -> str:
         """Serve raw bytes at a path of their own, outside both APIs; return the address."""
         with self._lock:
             self._documents[path.strip("/")] = content
-        return f"{self.address}/{path.strip('/')}"
+        return f"{self.endpoint}/{path.strip('/')}"
 
     def remove(self, name: str, *, host: str | None = None) -> None:
         """Answer 404 from now on."""
@@ -219,7 +206,7 @@ class ComposeStandIn:
     def _path(self, name: str, host: str | None) -> str:
         return f"{host or self.compose_host}/api/{name.strip('/')}"
 
-    def _take(self, request: Request) -> Answer:
+    def take(self, request: Request) -> Answer:
         """Find the answer to one request."""
         with self._lock:
             self.requests.append(request)
@@ -300,53 +287,44 @@ def _problem(status: int, detail: str) -> Answer:
     return Answer(status=status, body={"status": status, "title": "Problem", "detail": detail})
 
 
-def _handler_of(stand_in: ComposeStandIn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # header and body are two writes; the second would wait 40 ms for the first to be acknowledged
-        disable_nagle_algorithm = True
+class _Handler(JsonHandler):
+    methods = ("GET", "HEAD", "POST", "PUT", "DELETE")
+    max_body = 1 << 40
+    stand_in: ComposeStandIn
 
-        def answer(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            address = urlsplit(self.path)
-            request = Request(
-                method=self.command,
-                path=unquote(address.path).strip("/"),
-                query=parse_qs(address.query),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(length),
-            )
-            self.say(stand_in._take(request))
+    def answer(self) -> None:
+        address = urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=unquote(address.path).strip("/"),
+            query=parse_qs(address.query),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.body(),
+        )
+        self.say(self.stand_in.take(request))
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer
-
-        def say(self, answer: Answer) -> None:
-            if answer.hold is not None:
-                while not answer.hold.wait(0.02) and not stand_in._stopped.is_set():
-                    pass
-            if answer.drop:
-                self.close_connection = True
-                return
-            content = answer.body
-            if content is None and answer.status >= 400:
-                content = _problem(answer.status, "this was arranged by a test").body
-            body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            headers = {"Content-Type": "application/json"} if not isinstance(content, bytes) else {}
-            headers |= answer.headers
-            try:
-                self.send_response(answer.status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body if answer.cut_at is None else body[: answer.cut_at])
-            except OSError:  # the client gave up waiting
-                self.close_connection = True
-            if answer.cut_at is not None:
-                self.close_connection = True
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing: :attr:`ComposeStandIn.requests` keeps it."""
-
-    return Handler
+    def say(self, answer: Answer) -> None:
+        if answer.hold is not None:
+            while not answer.hold.wait(0.02) and not self.stand_in.stopped.is_set():
+                pass
+        if answer.drop:
+            self.close_connection = True
+            return
+        content = answer.body
+        if content is None and answer.status >= 400:
+            content = _problem(answer.status, "this was arranged by a test").body
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = {"Content-Type": "application/json"} if not isinstance(content, bytes) else {}
+        headers |= answer.headers
+        try:
+            self.send_response(answer.status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body if answer.cut_at is None else body[: answer.cut_at])
+        except OSError:  # the client gave up waiting
+            self.close_connection = True
+        if answer.cut_at is not None:
+            self.close_connection = True

@@ -6,7 +6,6 @@ in its Content Security Policy makes it a unique one), from which it can reach n
 
 from __future__ import annotations
 
-import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -14,11 +13,10 @@ from urllib.parse import unquote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from compose_runner.local.aws.signatures import SignatureRefusedError, check_query
-from compose_runner.local.http_server import HARDENING, JsonHandler, RefusedError, Server, Visitors, in_address
+from compose_runner.local.http_server import HARDENING, HttpServer, JsonHandler
+from compose_runner.local.visitors import RefusedError
 
 if TYPE_CHECKING:
-    from http.server import BaseHTTPRequestHandler
-
     from compose_runner.local.aws.signatures import AccessKeys
 
 # scripts and styles of a report are inside of it; it asks nobody for anything, and its links open pages of their own
@@ -32,7 +30,7 @@ _PIECE = 1 << 20
 _HANDED_ON = {"content-type": "ContentType", "content-range": "ContentRange", "etag": "ETag"}
 
 
-class ArtifactServer:
+class ArtifactServer(HttpServer):
     """Serves the objects of a bucket.
 
     Parameters
@@ -48,21 +46,7 @@ class ArtifactServer:
     """
 
     def __init__(self, objects: Any, bucket: str, keys: AccessKeys, host: str) -> None:
-        self._server = Server((host, 0), _Handler)
-        visitors = Visitors(host, self._server.server_port, follow_links=True)
-        self._server.RequestHandlerClass = _handler_class(objects, bucket, keys, visitors)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="artifacts", daemon=True)
-        self.endpoint = f"http://{in_address(host)}:{self._server.server_port}"
-
-    def start(self) -> None:
-        """Answer requests from now on."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler, host, follow_links=True, objects=objects, bucket=bucket, keys=keys)
 
 
 class _Handler(JsonHandler):
@@ -108,7 +92,3 @@ class _Handler(JsonHandler):
                 return
             while piece := content.read(_PIECE):
                 self.wfile.write(piece)
-
-
-def _handler_class(objects: Any, bucket: str, keys: AccessKeys, visitors: Visitors) -> type[BaseHTTPRequestHandler]:
-    return type("Handler", (_Handler,), {"objects": objects, "bucket": bucket, "keys": keys, "visitors": visitors})

@@ -15,7 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers
-from compose_runner.local.http_server import LOOPBACK
+from compose_runner.local.visitors import LOOPBACK
 
 # no request of the service's own comes near, but for uploads to S3, whose signature is checked before they are read
 MAX_UNSEEN_BODY = 8 * 1024 * 1024

@@ -12,12 +12,13 @@ import re
 import secrets
 import threading
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from compose_runner.local.demo import studies
-from compose_runner.local.http_server import LOOPBACK, JsonHandler, Server, Visitors
+from compose_runner.local.http_server import HttpServer, JsonHandler
 from compose_runner.local.state.private_files import OddFileError, private_write
+from compose_runner.local.visitors import LOOPBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ _KEY_HEADER = "Compose-Upload-Key"
 _FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
 
 
-class DemoCompose:
+class DemoCompose(HttpServer):
     """The server; a context manager.
 
     Parameters
@@ -57,28 +58,8 @@ class DemoCompose:
         self._run_key = secrets.token_urlsafe(16)
         self._documents = self._demo_documents(n_iterations)
         self._lock = threading.Lock()
-        self._server = Server((address, 0), _Handler)
-        visitors = Visitors(address, self._server.server_port, follow_links=True)
-        self._server.RequestHandlerClass = type("Handler", (_Handler,), {"compose": self, "visitors": visitors})
-        self._thread = threading.Thread(target=self._server.serve_forever, name="demo-compose", daemon=True)
-        self.url = f"http://{address}:{self._server.server_port}/api"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def start(self) -> None:
-        """Answer requests from now on."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_Handler, address, follow_links=True, compose=self)
+        self.url = f"{self.endpoint}/api"
 
     def _demo_documents(self, n_iterations: int) -> dict[str, Any]:
         studyset = studies.pain_studyset()

@@ -6,7 +6,6 @@ import base64
 import hmac
 import json
 import logging
-import threading
 import time
 import uuid
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from compose_runner.local.functions.pool import FunctionError
-from compose_runner.local.http_server import LOOPBACK, JsonHandler, RefusedError, Server, Visitors, in_address
+from compose_runner.local.http_server import HttpServer, JsonHandler
+from compose_runner.local.visitors import LOOPBACK, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,7 +107,7 @@ def http_answer(result: Any) -> tuple[int, dict[str, str], bytes]:
     return int(result["statusCode"]), headers, data
 
 
-class Gateway:
+class Gateway(HttpServer):
     """One server for several functions, each below a path of its own name.
 
     Parameters
@@ -133,23 +133,8 @@ class Gateway:
         token: str | None = None,
         origins: tuple[str, ...] = (),
     ) -> None:
-        self._server = Server((host, port), _Handler)
-        port = self._server.server_port
-        attributes = {"functions": functions, "token": token, "visitors": Visitors(host, port, origins)}
-        self._server.RequestHandlerClass = type("Handler", (_Handler,), attributes)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="gateway", daemon=True)
-        self.endpoint = f"http://{in_address(host)}:{port}"
+        super().__init__(_Handler, host, port, origins=origins, functions=functions, token=token)
         self.urls = {name: f"{self.endpoint}/{name}" for name in functions}
-
-    def start(self) -> None:
-        """Answer requests from now on."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(JsonHandler):

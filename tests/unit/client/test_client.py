@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,50 +17,43 @@ from compose_runner.client.models import (
     RequestRefusedError,
     ServiceError,
 )
+from compose_runner.local.http_server import HttpServer, JsonHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
-class Service:
+class _Handler(JsonHandler):
+    methods = ("GET", "POST", "DELETE")
+    max_body = 1 << 20
+    service: Service
+
+    def answer(self) -> None:
+        status, data = self.service.answer(self.command, self.path.strip("/"), self.headers, self.body())
+        self.reply(status, {}, data)
+
+
+class Service(HttpServer):
     """Answers each function with what a test has planned, in turn; the last answer stays."""
 
+    poll_seconds = 0.01
+
     def __init__(self) -> None:
+        super().__init__(_Handler, service=self)
         self.answers: dict[str, list[tuple[int, Any]]] = {}
         self.files: dict[str, bytes] = {}
         self.requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                name = self.path.strip("/")
-                if name in service.files:
-                    self.say(200, service.files[name])
-                    return
-                headers = {key.lower(): value for key, value in self.headers.items()}
-                service.requests.append((self.command, name, json.loads(body or b"{}"), headers))
-                planned = service.answers[name]
-                status, document = planned.pop(0) if len(planned) > 1 else planned[0]
-                self.say(status, document if isinstance(document, bytes) else json.dumps(document).encode())
-
-            do_GET = do_POST = do_DELETE = answer
-
-            def say(self, status: int, data: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.client = Client.configured(endpoint=self.endpoint)
+
+    def answer(self, method: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        if name in self.files:
+            return 200, self.files[name]
+        sent = {key.lower(): value for key, value in headers.items()}
+        self.requests.append((method, name, json.loads(body or b"{}"), sent))
+        planned = self.answers[name]
+        status, document = planned.pop(0) if len(planned) > 1 else planned[0]
+        return status, document if isinstance(document, bytes) else json.dumps(document).encode()
 
     def artifacts(self, **files: bytes) -> None:
         """Offer files, named with ``__`` for a slash."""
@@ -78,13 +69,8 @@ class Service:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    running = Service()
-    thread = threading.Thread(target=running.server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
-    thread.join()
+    with Service() as running:
+        yield running
 
 
 def test_submit_sends_only_what_was_given(service: Service) -> None:
