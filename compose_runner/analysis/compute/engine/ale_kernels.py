@@ -31,11 +31,11 @@ from compose_runner.analysis.compute.engine.foci_kernels import (
     Foci,
     Sums,
     for_each_study,
-    overlapping,
     place_foci,
     step,
+    study_steps,
 )
-from compose_runner.analysis.compute.engine.simd import add_excess, add_scaled, any_below, clear, lower_to
+from compose_runner.analysis.compute.engine.simd import add_excess, add_scaled, any_below, lower_to
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,53 +88,7 @@ class AleScratch(NamedTuple):
     lanes: tuple[np.int8, ...]
 
 
-@step
-def add_study(first, last, kernel, foci, sums):
-    """Add one study's foci to the sums in one pass; where foci overlap, only what exceeds the earlier ones."""
-    ijk, corner, overlaps = foci
-    total, _, seen, scale, lanes = sums
-    table, rows, row_cell, n = kernel
-    w = len(lanes)
-    pitch = 3 * w
-    for p in range(first, last):
-        n_overlaps = overlapping(first, p, ijk, n, overlaps)
-        base = corner[p]
-        if n_overlaps == 0:
-            for r in range(rows.shape[0]):
-                k = (rows[r, 0] * n + rows[r, 1]) * pitch + w
-                add_scaled(total, base + row_cell[r], table, k, scale, lanes)
-            continue
-        for r in range(rows.shape[0]):
-            clear(seen, 0, lanes)
-            a = rows[r, 0]
-            b = rows[r, 1]
-            for m in range(n_overlaps):
-                a2 = a + overlaps[m, 0]
-                b2 = b + overlaps[m, 1]
-                if 0 <= a2 < n and 0 <= b2 < n:
-                    lower_to(seen, 0, table, (a2 * n + b2) * pitch + w + overlaps[m, 2], lanes)
-            add_excess(total, base + row_cell[r], table, (a * n + b) * pitch + w, seen, scale, lanes)
-
-
-@step
-def add_dense_study(first, last, kernel, foci, sums):
-    """Add a study most of whose foci overlap: its own map first, then the map to the sums."""
-    corner = foci.corner
-    total, study, _, scale, lanes = sums
-    table, rows, row_cell, n = kernel
-    w = len(lanes)
-    for p in range(first, last):
-        for r in range(rows.shape[0]):
-            k = (rows[r, 0] * n + rows[r, 1]) * 3 * w + w
-            lower_to(study, corner[p] + row_cell[r], table, k, lanes)
-    for p in range(first, last):
-        for r in range(rows.shape[0]):
-            o = corner[p] + row_cell[r]
-            add_scaled(total, o, study, o, scale, lanes)
-            clear(study, o, lanes)
-
-
-add_studies = for_each_study(add_study, add_dense_study)
+add_studies = for_each_study(*study_steps(lower_to, add_scaled, add_excess))
 
 
 @step

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numba import njit
 
+from compose_runner.analysis.compute.engine.simd import clear
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -161,6 +163,66 @@ def take_kernel(kernels, k, n):
     """Return one kernel, without the rows that it does not use."""
     n_rows = kernels.row_counts[k]
     return Kernel(kernels.table[k], kernels.rows[k, :n_rows], kernels.row_cells[k, :n_rows], n)
+
+
+def study_steps(lower, add, add_excess):
+    """Make the two steps of :func:`for_each_study` that add, at each voxel, the strongest focus of a study.
+
+    Parameters
+    ----------
+    lower : compiled function of ``(target, o, source, k, lanes)``
+        Puts a focus into the map of its study.
+    add : compiled function of ``(total, o, source, k, scale, lanes)``
+        Adds a row of a study to the sums.
+    add_excess : compiled function of ``(total, o, source, k, seen, scale, lanes)``
+        Adds what a row exceeds those of the study's earlier foci by.
+    """
+
+    @step
+    def add_study(first, last, kernel, foci, sums):
+        # in one pass; where foci overlap, only what exceeds the earlier ones
+        ijk, corner, overlaps = foci
+        total, _, seen, scale, lanes = sums
+        table, rows, row_cell, n = kernel
+        w = len(lanes)
+        pitch = 3 * w
+        for p in range(first, last):
+            n_overlaps = overlapping(first, p, ijk, n, overlaps)
+            base = corner[p]
+            if n_overlaps == 0:
+                for r in range(rows.shape[0]):
+                    k = (rows[r, 0] * n + rows[r, 1]) * pitch + w
+                    add(total, base + row_cell[r], table, k, scale, lanes)
+                continue
+            for r in range(rows.shape[0]):
+                clear(seen, 0, lanes)
+                a = rows[r, 0]
+                b = rows[r, 1]
+                for m in range(n_overlaps):
+                    a2 = a + overlaps[m, 0]
+                    b2 = b + overlaps[m, 1]
+                    if 0 <= a2 < n and 0 <= b2 < n:
+                        lower(seen, 0, table, (a2 * n + b2) * pitch + w + overlaps[m, 2], lanes)
+                add_excess(total, base + row_cell[r], table, (a * n + b) * pitch + w, seen, scale, lanes)
+
+    @step
+    def add_dense_study(first, last, kernel, foci, sums):
+        # most foci overlap: the study's own map first, then the map to the sums
+        corner = foci.corner
+        total, study, _, scale, lanes = sums
+        table, rows, row_cell, n = kernel
+        w = len(lanes)
+        for p in range(first, last):
+            for r in range(rows.shape[0]):
+                k = (rows[r, 0] * n + rows[r, 1]) * 3 * w + w
+                lower(study, corner[p] + row_cell[r], table, k, lanes)
+        for p in range(first, last):
+            for r in range(rows.shape[0]):
+                o = corner[p] + row_cell[r]
+                add(total, o, study, o, scale, lanes)
+                clear(study, o, lanes)
+
+    return add_study, add_dense_study
 
 
 def for_each_study(add_study, add_dense_study):

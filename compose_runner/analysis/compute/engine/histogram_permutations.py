@@ -40,6 +40,25 @@ class _Histogram:
         """Yield blocks of drawn foci."""
         return self.permutations.blocks(first, last)
 
+    def worker(self) -> _HistogramWorker:
+        """Make the scratch of one more thread."""
+        return _HistogramWorker(self)
+
+    def add(self, draws: Any, worker: FociWorker, out: NDArray[np.float64]) -> None:
+        """Add permutations of these draws to a worker's histogram; ``out[:, 0]`` becomes the last bins used."""
+        raise NotImplementedError
+
+
+class _HistogramWorker(FociWorker):
+    def __init__(self, null: _Histogram) -> None:
+        super().__init__(null.plan)
+        self.null = null
+        self.sums = {"histogram": np.zeros(len(null.edges) - 1, dtype=np.int64)}
+
+    def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
+        """Compute some permutations of a block."""
+        self.null.add(block[start:stop], self, rows[start:stop])
+
 
 class UnionNull(_Histogram):
     """The histogram of ALE over permutations.
@@ -60,22 +79,10 @@ class UnionNull(_Histogram):
         )
         super().__init__(permutations, plan, edges)
 
-    def worker(self) -> _UnionNullWorker:
-        """Make the scratch of one more thread."""
-        return _UnionNullWorker(self)
-
-
-class _UnionNullWorker(FociWorker):
-    def __init__(self, null: UnionNull) -> None:
-        super().__init__(null.plan)
-        self.null = null
-        self.sums = {"histogram": np.zeros(len(null.edges) - 1, dtype=np.int64)}
-
-    def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
-        """Compute some permutations of a block."""
-        null, histogram = self.null, self.sums["histogram"]
-        draws, out = block[start:stop], rows[start:stop]
-        ale_histograms(draws, null.plan, self.foci, self.cell_sums, null.voxel_cell, null.edges, histogram, out)
+    def add(self, draws: Any, worker: FociWorker, out: NDArray[np.float64]) -> None:
+        """Add permutations of these draws to a worker's histogram."""
+        arrays = (worker.foci, worker.cell_sums, self.voxel_cell, self.edges, worker.sums["histogram"])
+        ale_histograms(draws, self.plan, *arrays, out)
 
 
 class CountNull(_Histogram):
@@ -95,19 +102,6 @@ class CountNull(_Histogram):
         bin_of_count = np.array([bin_number(value, self.edges) for value in stats], dtype=np.int64)
         self.bins = CountBins(self.voxel_cell, bin_of_count, permutations.limits.every_focus)
 
-    def worker(self) -> _CountNullWorker:
-        """Make the scratch of one more thread."""
-        return _CountNullWorker(self)
-
-
-class _CountNullWorker(FociWorker):
-    def __init__(self, null: CountNull) -> None:
-        super().__init__(null.plan)
-        self.null = null
-        self.sums = {"histogram": np.zeros(len(null.edges) - 1, dtype=np.int64)}
-
-    def compute(self, block: Any, start: int, stop: int, rows: NDArray[np.float64]) -> None:
-        """Compute some permutations of a block."""
-        null, histogram = self.null, self.sums["histogram"]
-        draws, out = block[start:stop], rows[start:stop]
-        mkda_histograms(draws, null.plan, null.bins, self.foci, self.cell_sums, histogram, out)
+    def add(self, draws: Any, worker: FociWorker, out: NDArray[np.float64]) -> None:
+        """Add permutations of these draws to a worker's histogram."""
+        mkda_histograms(draws, self.plan, self.bins, worker.foci, worker.cell_sums, worker.sums["histogram"], out)

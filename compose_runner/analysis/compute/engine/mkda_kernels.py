@@ -20,12 +20,13 @@ from compose_runner.analysis.compute.engine.foci_kernels import (
     Foci,
     Sums,
     for_each_study,
-    overlapping,
+    inlined_step,
     place_foci,
     step,
+    study_steps,
     take_kernel,
 )
-from compose_runner.analysis.compute.engine.simd import add_count, add_new_count, any_reaches, clear, mark
+from compose_runner.analysis.compute.engine.simd import add_count, add_new_count, any_reaches, mark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,52 +81,19 @@ def count_foci(n_foci, plan, foci, sums):
             add_count(total, corner[p] + row_cell[r], table, k, lanes)
 
 
-@step
-def count_study(first, last, kernel, foci, sums):
-    """Count the voxels that one study reaches, each once, in one pass."""
-    ijk, corner, overlaps = foci
-    total, seen, lanes = sums.total, sums.seen, sums.lanes
-    table, rows, row_cell, n = kernel
-    w = len(lanes)
-    pitch = 3 * w
-    for p in range(first, last):
-        n_overlaps = overlapping(first, p, ijk, n, overlaps)
-        base = corner[p]
-        if n_overlaps == 0:
-            for r in range(rows.shape[0]):
-                k = (rows[r, 0] * n + rows[r, 1]) * pitch + w
-                add_count(total, base + row_cell[r], table, k, lanes)
-            continue
-        for r in range(rows.shape[0]):
-            clear(seen, 0, lanes)
-            a = rows[r, 0]
-            b = rows[r, 1]
-            for m in range(n_overlaps):
-                a2 = a + overlaps[m, 0]
-                b2 = b + overlaps[m, 1]
-                if 0 <= a2 < n and 0 <= b2 < n:
-                    mark(seen, 0, table, (a2 * n + b2) * pitch + w + overlaps[m, 2], lanes)
-            add_new_count(total, base + row_cell[r], table, (a * n + b) * pitch + w, seen, lanes)
+@inlined_step
+def count_row(total, o, source, k, _scale, lanes):
+    """Count the voxels of a row; every study counts the same."""
+    add_count(total, o, source, k, lanes)
 
 
-@step
-def count_dense_study(first, last, kernel, foci, sums):
-    """Count the voxels of a study most of whose foci overlap: its own map first, then the map to the sums."""
-    corner, total, study, lanes = foci.corner, sums.total, sums.study, sums.lanes
-    table, rows, row_cell, n = kernel
-    w = len(lanes)
-    for p in range(first, last):
-        for r in range(rows.shape[0]):
-            k = (rows[r, 0] * n + rows[r, 1]) * 3 * w + w
-            mark(study, corner[p] + row_cell[r], table, k, lanes)
-    for p in range(first, last):
-        for r in range(rows.shape[0]):
-            o = corner[p] + row_cell[r]
-            add_count(total, o, study, o, lanes)
-            clear(study, o, lanes)
+@inlined_step
+def count_new(total, o, source, k, seen, _scale, lanes):
+    """Count the voxels of a row that the study has not reached before."""
+    add_new_count(total, o, source, k, seen, lanes)
 
 
-count_studies = for_each_study(count_study, count_dense_study)
+count_studies = for_each_study(*study_steps(mark, count_row, count_new))
 
 
 @step
