@@ -194,7 +194,7 @@ def test_a_launch_that_overrides_what_the_state_machine_does_not_leaves_nothing(
                 )
         assert aws.execute(machine(Run=run_task(made)), name="restricted")["status"] == "SUCCEEDED"
     finally:
-        aws._override_names = None
+        aws.tasks.restrict_overrides(None)
     assert not mark.exists()
     assert len(ecs.list_tasks(cluster=made["cluster"])["taskArns"]) <= len(before) + 1
 

@@ -65,15 +65,15 @@ class Tasks:
         self._runs: dict[str, ContainerRun] = {}
         self._streams: dict[str, tuple[str, str]] = {}
 
-    def restrict_overrides(self, names: Iterable[str]) -> None:
+    def restrict_overrides(self, names: Iterable[str] | None) -> None:
         """Let a launch override these variables of a container, and neither others nor its command.
 
         Parameters
         ----------
-        names : iterable of str
-            Such as those that the service's own state machine sets.
+        names : iterable of str or None
+            Such as those that the service's own state machine sets; None for anything that is safe.
         """
-        self._override_names = frozenset(names)
+        self._override_names = None if names is None else frozenset(names)
 
     @property
     def running(self) -> list[ContainerRun]:

@@ -20,7 +20,8 @@ from compose_runner.client.models import (
 from compose_runner.local.http_server import HttpServer, JsonHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+    from email.message import Message
     from pathlib import Path
 
 
@@ -46,7 +47,7 @@ class Service(HttpServer):
         self.requests: list[tuple[str, str, dict[str, Any], dict[str, str]]] = []
         self.client = Client.configured(endpoint=self.endpoint)
 
-    def answer(self, method: str, name: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, name: str, headers: Message, body: bytes) -> tuple[int, bytes]:
         if name in self.files:
             return 200, self.files[name]
         sent = {key.lower(): value for key, value in headers.items()}
