@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.paths import REPOSITORY
+from benchmarks.processes import memory_mb
 from compose_runner.analysis.compute.prediction import costs
 
 if TYPE_CHECKING:
@@ -135,16 +136,6 @@ def _in_own_process(point: Point, limit: float) -> dict[str, Any] | None:
     return found
 
 
-def peak_memory_mb() -> float | None:
-    """Peak resident memory of this process in MB; None where the system does not tell."""
-    try:
-        with Path("/proc/self/status").open(encoding="utf-8") as file:
-            (line,) = (line for line in file if line.startswith("VmHWM:"))
-    except (OSError, ValueError):
-        return None
-    return int(line.split()[1]) / 1024
-
-
 def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int) -> dict[str, Any]:
     """Fit, and run permutations of foci with maxima and cluster sizes, as an FWE correction does."""
     import logging
@@ -181,7 +172,7 @@ def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int
         "run_seconds": seconds,
         "permutation_ms": seconds / n_iters * 1000,
         "cpu_ms": worked / n_iters * 1000,
-        "memory_mb": peak_memory_mb(),
+        "memory_mb": memory_mb("self"),
     }
 
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import urllib3
 
+from benchmarks.processes import memory_mb
+
 CLIENTS = 50
 JOBS = 200
 POLL_SECONDS = 1.0
@@ -166,7 +168,7 @@ def measure(clients: int = CLIENTS, jobs: int = JOBS, parallel_jobs: int = 8) ->
         "requests_per_second": round(sum(map(len, measured.latencies.values())) / seconds, 1),
         "job_seconds": percentiles(measured.job_seconds, 1.0),
         "latency_ms": {name: percentiles(values, 1000.0) for name, values in sorted(measured.latencies.items())},
-        "service_memory_mb": memory,
+        "service_memory_mb": None if memory is None else int(memory),
     }
 
 
@@ -180,16 +182,6 @@ def percentiles(values: list[float], scale: float) -> dict[str, float]:
         "p95": round(cuts[18] * scale, 1),
         "max": round(max(values) * scale, 1),
     }
-
-
-def memory_mb(process_id: int) -> int | None:
-    """Peak resident memory of the service's first process, in MB; None where the system does not tell."""
-    try:
-        with Path(f"/proc/{process_id}/status").open(encoding="utf-8") as file:
-            (line,) = (line for line in file if line.startswith("VmHWM:"))
-    except (OSError, ValueError):
-        return None
-    return int(line.split()[1]) // 1024
 
 
 def main() -> int:

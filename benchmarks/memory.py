@@ -14,41 +14,18 @@ import signal
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import urllib3
 
 from benchmarks.load import Measured, run_job, start_service
 from benchmarks.paths import REPOSITORY
+from benchmarks.processes import memory_mb, process_tree
 
 JOBS = 1000
 STEP = 200
 CLIENTS = 8
 STUB_TASK = REPOSITORY / "tests" / "support" / "stub_task.py"
-
-
-def resident_mb(process_id: int) -> float:
-    """Resident memory of a process, MB (2**20 bytes); 0 if it has gone."""
-    try:
-        status = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8")
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS:")), 0.0)
-
-
-def tree(process_id: int) -> list[int]:
-    """A process and all that came from it."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
-    found = [process_id]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
 
 
 def measure(jobs: int = JOBS, step: int = STEP, parallel_jobs: int = 4) -> dict[str, Any]:
@@ -66,8 +43,10 @@ def measure(jobs: int = JOBS, step: int = STEP, parallel_jobs: int = 4) -> dict[
                 rows.append(
                     {
                         "jobs": done,
-                        "service_mb": round(resident_mb(process.pid), 1),
-                        "all_processes_mb": round(sum(map(resident_mb, tree(process.pid))), 1),
+                        "service_mb": round(memory_mb(process.pid, "VmRSS") or 0.0, 1),
+                        "all_processes_mb": round(
+                            sum(memory_mb(one, "VmRSS") or 0.0 for one in process_tree(process.pid)), 1
+                        ),
                         "threads": len(list(Path(f"/proc/{process.pid}/task").iterdir())),
                         "open_files": len(list(Path(f"/proc/{process.pid}/fd").iterdir())),
                     }

@@ -8,11 +8,11 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 LIMIT_SECONDS = 600.0
 
@@ -99,3 +99,34 @@ def run_measured(
     # kilobytes on Linux, bytes on macOS
     unit = 1024.0**2 if os.uname().sysname == "Darwin" else 1024.0
     return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
+
+
+def memory_mb(process_id: int | str, field: str = "VmHWM") -> float | None:
+    """Resident memory of a running process, in MB (2**20 bytes); None if it has gone, or the system does not tell.
+
+    Parameters
+    ----------
+    process_id : int or str
+        ``"self"`` for this one.
+    field : {"VmHWM", "VmRSS"}
+        The peak, or what it is now (proc_pid_status(5)).
+    """
+    try:
+        lines = Path(f"/proc/{process_id}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:")), None)
+
+
+def process_tree(process_id: int) -> list[int]:
+    """Find a process and all that came from it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+    found = [process_id]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found

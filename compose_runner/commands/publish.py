@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.compose.environments import ENVIRONMENTS, environment_named
+from compose_runner.commands.job_options import environment_option, nsc_key_option, yes_option
+from compose_runner.compose.environments import environment_named
 from compose_runner.errors import AnalysisError, UploadKeyError
 from compose_runner.escaping import visible
 
@@ -66,13 +67,9 @@ Exit codes: 0 done, 1 it cannot be published (something has to be changed),
 2 wrong usage, 75 try again later, 130 stopped by Ctrl-C.""",
 )
 @click.argument("result_dir", type=click.Path(exists=True, file_okay=False))
-@click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
-@click.option(
-    "--environment",
-    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
-    help="Which Neurosynth Compose to publish on.  [default: the one that the run talked to]",
-)
-@click.option("-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there.")
+@nsc_key_option
+@environment_option("to publish on.  [default: the one that the run talked to]")
+@yes_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="How to log on standard error.")
 def publish(result_dir: str, nsc_key: str | None, environment: str | None, yes: bool, log_format: Any) -> None:
     """Publish the result in RESULT_DIR on Neurosynth Compose, and print its page.

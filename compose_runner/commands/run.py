@@ -10,8 +10,9 @@ import click
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.commands.exit_codes import exit_with_code
+from compose_runner.commands.job_options import environment_option, n_cores_option, nsc_key_option, yes_option
 from compose_runner.commands.publish import agreed_to_publish, publish_command
-from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS, environment_named
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.errors import UploadKeyError
 from compose_runner.escaping import visible
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
@@ -93,13 +94,7 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
 2 wrong usage, 75 try again later, 130 stopped by Ctrl-C.""",
 )
 @click.argument("meta_analysis_id", required=False, metavar="META_ANALYSIS_ID")
-@click.option(
-    "--environment",
-    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
-    default=DEFAULT_ENVIRONMENT,
-    show_default=True,
-    help="Which Neurosynth Compose to talk to.",
-)
+@environment_option("to talk to.", default=DEFAULT_ENVIRONMENT, show_default=True)
 @click.option(
     "--result-dir",
     type=click.Path(file_okay=False),
@@ -107,16 +102,16 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
     show_default=True,
     help="Where maps, tables and the report go.",
 )
-@click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
+@nsc_key_option
 @click.option("--nv-key", envvar="NV_KEY", show_envvar=True, help="NeuroVault key (Compose needs none of its callers).")
 @click.option("--no-upload", is_flag=True, help="Keep the result on this machine; it can be published later.")
-@click.option("-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there.")
+@yes_option
 @click.option(
     "--overwrite",
     is_flag=True,
     help="Use a result directory that holds other files. They stay as they are.",
 )
-@click.option("--n-cores", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
+@n_cores_option
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=2**32 - 1),

@@ -10,8 +10,9 @@ import click
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.exit_codes import exit_with_code
+from compose_runner.commands.job_options import environment_option, n_cores_option, nsc_key_option
 from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
-from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
 from compose_runner.errors import EXIT_CANNOT_RUN
 from compose_runner.escaping import visible
 
@@ -27,19 +28,13 @@ Without --follow the job's id is printed. Exit codes: 0 the job was taken, with 
 succeeded; 1 it cannot run, or failed.""",
 )
 @click.argument("meta_analysis_id")
-@click.option(
-    "--environment",
-    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
-    default=DEFAULT_ENVIRONMENT,
-    show_default=True,
-    help="Which Neurosynth Compose the service talks to.",
-)
+@environment_option("the service talks to.", default=DEFAULT_ENVIRONMENT, show_default=True)
 @click.option("--no-upload", is_flag=True, help="Compute, but leave Compose as it is.")
 @click.option(
     "--artifact-prefix", metavar="NAME", help="Name of the job: letters, digits, - and _.  [default: made up]"
 )
-@click.option("--n-cores", type=click.IntRange(min=1), help="Cores to use.  [default: all]")
-@click.option("--nsc-key", envvar="NSC_KEY", show_envvar=True, help="Upload key of Neurosynth Compose.")
+@n_cores_option
+@nsc_key_option
 @click.option("--nv-key", envvar="NV_KEY", show_envvar=True, help="Key of NeuroVault.")
 @click.option(
     "--idempotency-key", metavar="KEY", help="Find the job that the same key started before, if there is one."

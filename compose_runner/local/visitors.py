@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-_ANY_ADDRESS = ("", "0.0.0.0", "::")
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - is compared with what was asked for
 
 
 class RefusedError(Exception):

@@ -1,14 +1,15 @@
 """What the template tells each function, as typed values, read from the environment when a request needs them.
 
-Plain dataclasses: ``pydantic-settings`` costs a cold start 100 ms (it brings dotenv, argparse and typing machinery) for
-four strings and two numbers.
+``pydantic-settings`` costs a cold start 100 ms (it brings dotenv, argparse and typing machinery) for four strings and
+two numbers; the models of pydantic, which the contract needs anyway, do.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from compose_runner.service.storage import DEFAULT_KEY_PARAMETERS, DEFAULT_RESULTS_PREFIX
 
@@ -34,28 +35,63 @@ class FunctionSettingsError(RuntimeError):
     """The function was deployed without a variable that it needs, or with one that makes no sense."""
 
 
-def _limit(variables: Mapping[str, str], name: str) -> int | None:
+def _limit(text: str) -> int | None:
     """Read a limit; 0 and nothing stand for none."""
-    text = variables.get(name, "").strip() or "0"
+    text = text.strip() or "0"
     try:
         # a template's number may be written as 1e5
         number = int(float(text))
     except (ValueError, OverflowError):
         number = -1
     if number < 0:
-        raise FunctionSettingsError(f"{name} must be a number, 0 for no limit, not {text!r}.")
+        raise ValueError(f"a number, 0 for no limit, not {text!r}")
     return number or None
 
 
-def _required(variables: Mapping[str, str], name: str) -> str:
-    value = variables.get(name, "").strip()
-    if not value:
-        raise FunctionSettingsError(f"The environment variable {name} must be set.")
-    return value
+def _milliseconds(text: str) -> int:
+    text = text.strip() or str(ONE_HOUR_MS)
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"a number of milliseconds, not {text!r}")
+    return int(text)
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitSettings:
+# each with the variable that holds it
+StateMachineArn = Annotated[str, Field(alias=STATE_MACHINE_ARN, min_length=1)]
+ResultsBucket = Annotated[str, Field(alias=RESULTS_BUCKET, min_length=1)]
+ResultsPrefix = Annotated[str, Field(alias=RESULTS_PREFIX), AfterValidator(lambda prefix: prefix.strip("/ "))]
+KeyParametersPath = Annotated[
+    str, Field(alias=KEY_PARAMETERS_PATH), AfterValidator(lambda path: path or DEFAULT_KEY_PARAMETERS)
+]
+LogGroup = Annotated[str, Field(alias=RUNNER_LOG_GROUP, min_length=1)]
+AllowCancel = Annotated[bool, Field(alias=ALLOW_CANCEL), BeforeValidator(lambda text: text.strip().lower() == "true")]
+MaxIterations = Annotated[int | None, Field(alias=MAX_ITERATIONS), BeforeValidator(_limit)]
+MaxRunningJobs = Annotated[int | None, Field(alias=MAX_RUNNING_JOBS), BeforeValidator(_limit)]
+LookbackMs = Annotated[int, Field(alias=DEFAULT_LOOKBACK_MS), BeforeValidator(_milliseconds)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings from the environment.
+
+        Raises
+        ------
+        FunctionSettingsError
+            A variable is missing, or its value makes no sense.
+        """
+        try:
+            return cls.model_validate(dict(variables))
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            name = wrong["loc"][0]
+            if wrong["type"] == "value_error":
+                raise FunctionSettingsError(f"{name} must be {wrong['ctx']['error']}.") from None
+            raise FunctionSettingsError(f"The environment variable {name} must be set.") from None
+
+
+class SubmitSettings(_Settings):
     """What submit needs.
 
     Parameters
@@ -74,30 +110,16 @@ class SubmitSettings:
         Most jobs that run at a time.
     """
 
-    state_machine_arn: str
-    results_bucket: str
-    results_prefix: str
-    key_parameters_path: str
-    log_group: str
-    max_iterations: int | None
-    max_running_jobs: int | None
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
-        return cls(
-            state_machine_arn=_required(variables, STATE_MACHINE_ARN),
-            results_bucket=_required(variables, RESULTS_BUCKET),
-            results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
-            key_parameters_path=variables.get(KEY_PARAMETERS_PATH) or DEFAULT_KEY_PARAMETERS,
-            log_group=_required(variables, RUNNER_LOG_GROUP),
-            max_iterations=_limit(variables, MAX_ITERATIONS),
-            max_running_jobs=_limit(variables, MAX_RUNNING_JOBS),
-        )
+    state_machine_arn: StateMachineArn
+    results_bucket: ResultsBucket
+    results_prefix: ResultsPrefix = DEFAULT_RESULTS_PREFIX
+    key_parameters_path: KeyParametersPath = DEFAULT_KEY_PARAMETERS
+    log_group: LogGroup
+    max_iterations: MaxIterations = None
+    max_running_jobs: MaxRunningJobs = None
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSettings:
+class StatusSettings(_Settings):
     """What status needs.
 
     Parameters
@@ -112,26 +134,14 @@ class StatusSettings:
         Path in Parameter Store below which a job's keys wait for its task; a job that is stopped needs them no more.
     """
 
-    state_machine_arn: str
-    results_bucket: str
-    results_prefix: str
-    allow_cancel: bool
-    key_parameters_path: str
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
-        return cls(
-            state_machine_arn=_required(variables, STATE_MACHINE_ARN),
-            results_bucket=_required(variables, RESULTS_BUCKET),
-            results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
-            allow_cancel=variables.get(ALLOW_CANCEL, "").strip().lower() == "true",
-            key_parameters_path=variables.get(KEY_PARAMETERS_PATH) or DEFAULT_KEY_PARAMETERS,
-        )
+    state_machine_arn: StateMachineArn
+    results_bucket: ResultsBucket
+    results_prefix: ResultsPrefix = DEFAULT_RESULTS_PREFIX
+    allow_cancel: AllowCancel = False
+    key_parameters_path: KeyParametersPath = DEFAULT_KEY_PARAMETERS
 
 
-@dataclass(frozen=True, slots=True)
-class LogsSettings:
+class LogsSettings(_Settings):
     """What logs needs.
 
     Parameters
@@ -142,20 +152,11 @@ class LogsSettings:
         How far back to look when a request names no start, in milliseconds.
     """
 
-    log_group: str
-    lookback_ms: int
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
-        lookback = variables.get(DEFAULT_LOOKBACK_MS, "").strip() or str(ONE_HOUR_MS)
-        if not (lookback.isascii() and lookback.isdigit()):
-            raise FunctionSettingsError(f"{DEFAULT_LOOKBACK_MS} must be a number of milliseconds, not {lookback!r}.")
-        return cls(log_group=_required(variables, RUNNER_LOG_GROUP), lookback_ms=int(lookback))
+    log_group: LogGroup
+    lookback_ms: LookbackMs = ONE_HOUR_MS
 
 
-@dataclass(frozen=True, slots=True)
-class ResultsSettings:
+class ResultsSettings(_Settings):
     """What results needs.
 
     Parameters
@@ -164,16 +165,8 @@ class ResultsSettings:
         Where jobs leave their artifacts.
     """
 
-    results_bucket: str
-    results_prefix: str
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings from the environment; raises :class:`FunctionSettingsError`."""
-        return cls(
-            results_bucket=_required(variables, RESULTS_BUCKET),
-            results_prefix=variables.get(RESULTS_PREFIX, DEFAULT_RESULTS_PREFIX).strip("/ "),
-        )
+    results_bucket: ResultsBucket
+    results_prefix: ResultsPrefix = DEFAULT_RESULTS_PREFIX
 
 
 def artifacts_endpoint(variables: Mapping[str, str] = os.environ) -> str | None:

@@ -22,6 +22,7 @@ import boto3
 import pytest
 import urllib3
 
+from benchmarks.emulator import FUNCTIONS, LAYERS
 from compose_runner.service.aws import clients
 from tests.support import embedded_aws as embedded
 from tests.support.sample_events import NAMES, event, expected_status
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 SAM = REPOSITORY / ".make" / "sam"
 EMULATOR = SAM / "lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
-FUNCTIONS = {
-    "submit": "ComposeRunnerSubmit",
-    "status": "ComposeRunnerStatus",
-    "logs": "ComposeRunnerLogPoller",
-    "results": "ComposeRunnerResultsFetcher",
-}
-LAYERS = ("ComposeRunnerDependencies", "ComposeRunnerPackage")
 # 24.1 MB are uploaded for a function with its layers, 40.3 MB unpacked, three quarters of it boto3 and botocore
 GOAL_BYTES = 26_000_000
 # Lambda's quota for a function and its layers, unpacked

@@ -18,8 +18,9 @@ import pytest
 
 pytest.importorskip("moto", reason="needs the local extra")
 
+from benchmarks.processes import process_tree
 from compose_runner.local.demo import studies
-from tests.support.listening_ports import listening_ports, process_tree
+from tests.support.listening_ports import listening_ports
 from tests.support.running_service import RunningService
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from compose_runner.analysis.publish.publishing import prepare_publish
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.compose.environments import environment_named
 from tests.support import synthetic
-from tests.support.compose_stand_in import STORE_HOST, Answer, ComposeStandIn
+from tests.support.compose_stand_in import Answer, ComposeStandIn
 from tests.support.running_command import COMPOSE_RUN, COMPOSE_RUNNER, PATIENCE_SECONDS
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ class OnTerminal:
 @pytest.fixture
 def compose() -> Iterator[ComposeStandIn]:
     with ComposeStandIn() as server:
-        server.put("meta-analyses/meta", META_ANALYSIS)
-        server.put("studysets/storeset", STUDYSET, host=STORE_HOST)
-        server.put("annotations/storenote", synthetic.annotated(STUDYSET), host=STORE_HOST)
+        server.put_meta_analysis(META_ANALYSIS, STUDYSET, synthetic.annotated(STUDYSET))
         yield server
 
 

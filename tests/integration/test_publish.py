@@ -21,7 +21,7 @@ from compose_runner.analysis.write.result_record import sha256_of
 from compose_runner.compose.document_shapes import Entity, canonical_json
 from compose_runner.errors import PublishError, ResultDirectoryError, ServiceUnavailableError, UploadKeyError
 from tests.support import synthetic
-from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
+from tests.support.compose_stand_in import RESULTS, Answer, ComposeStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,7 @@ COUNTS = "z_corr-FDR_method-indep_diag-FocusCounter_tab-counts_tail-positive.tsv
 @pytest.fixture
 def compose() -> Iterator[ComposeStandIn]:
     with ComposeStandIn(upload_key=KEY) as server:
-        server.put("meta-analyses/meta", META_ANALYSIS)
-        server.put("studysets/storeset", STUDYSET, host=STORE_HOST)
-        server.put("annotations/storenote", ANNOTATION, host=STORE_HOST)
+        server.put_meta_analysis(META_ANALYSIS, STUDYSET, ANNOTATION)
         yield server
 
 

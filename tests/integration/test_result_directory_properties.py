@@ -20,7 +20,7 @@ from compose_runner.analysis.write.result_directory import STATE, ResultDirector
 from compose_runner.compose import http_client
 from compose_runner.errors import ComposeRunnerError
 from tests.support import synthetic
-from tests.support.compose_stand_in import STORE_HOST, ComposeStandIn
+from tests.support.compose_stand_in import ComposeStandIn
 from tests.support.result_runs import contents, killed_at, run
 
 if TYPE_CHECKING:
@@ -77,9 +77,7 @@ META_ANALYSIS = {
 @pytest.fixture(scope="module")
 def compose() -> Iterator[ComposeStandIn]:
     with ComposeStandIn() as server:
-        server.put("meta-analyses/meta", META_ANALYSIS)
-        server.put("studysets/storeset", STUDYSET, host=STORE_HOST)
-        server.put("annotations/storenote", synthetic.annotated(STUDYSET), host=STORE_HOST)
+        server.put_meta_analysis(META_ANALYSIS, STUDYSET, synthetic.annotated(STUDYSET))
         yield server
 
 

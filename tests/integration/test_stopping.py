@@ -167,9 +167,7 @@ def test_a_run_from_python_leaves_signals_alone(tmp_path: Path) -> None:
 @pytest.fixture
 def compose() -> Iterator[ComposeStandIn]:
     with ComposeStandIn() as server:
-        server.put("meta-analyses/meta", META_ANALYSIS)
-        server.put("studysets/storeset", STUDYSET, host=STORE_HOST)
-        server.put("annotations/storenote", synthetic.annotated(STUDYSET), host=STORE_HOST)
+        server.put_meta_analysis(META_ANALYSIS, STUDYSET, synthetic.annotated(STUDYSET))
         yield server
 
 

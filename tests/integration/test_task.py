@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.local.aws.emulator import EmbeddedAws
-from tests.support.task_process import BUCKET, KEY, PREFIX, Surroundings
+from tests.support.task_process import BUCKET, KEY, PREFIX, Surroundings, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from compose_runner.local.aws.emulator import EmbeddedAws
 
 # stands for the analysis: writes what a run writes, then does what BEHAVIOUR says
 STUB = """
@@ -98,8 +99,7 @@ sys.exit(task.main.main())
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        aws.client("s3").create_bucket(Bucket=BUCKET)
+    with storage() as aws:
         yield aws
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compose_runner.local.aws.emulator import EmbeddedAws
 from tests.support import synthetic
-from tests.support.compose_stand_in import RESULTS, STORE_HOST, Answer, ComposeStandIn
-from tests.support.task_process import BUCKET, PREFIX, Surroundings
+from tests.support.compose_stand_in import RESULTS, Answer, ComposeStandIn
+from tests.support.task_process import BUCKET, PREFIX, Surroundings, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from compose_runner.local.aws.emulator import EmbeddedAws
 
 STUDYSET = synthetic.random_studyset(n_studies=2)
 META_ANALYSIS = {
@@ -55,8 +56,7 @@ sys.exit(task.main.main())
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        aws.client("s3").create_bucket(Bucket=BUCKET)
+    with storage() as aws:
         yield aws
 
 
@@ -68,9 +68,7 @@ def around(aws: EmbeddedAws) -> Surroundings:
 @pytest.fixture
 def compose() -> Iterator[ComposeStandIn]:
     with ComposeStandIn() as server:
-        server.put("meta-analyses/meta", META_ANALYSIS)
-        server.put("studysets/storeset", STUDYSET, host=STORE_HOST)
-        server.put("annotations/storenote", synthetic.annotated(STUDYSET), host=STORE_HOST)
+        server.put_meta_analysis(META_ANALYSIS, STUDYSET, synthetic.annotated(STUDYSET))
         yield server
 
 

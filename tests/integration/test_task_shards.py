@@ -12,14 +12,15 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from compose_runner.errors import AnalysisError, ServiceUnavailableError
-from compose_runner.local.aws.emulator import EmbeddedAws
 from task.checkpoints import S3Checkpoints
 from task.settings import TaskSettings, TaskSettingsError
-from tests.support.task_process import BUCKET, PREFIX, Surroundings
+from tests.support.task_process import BUCKET, PREFIX, Surroundings, storage
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+
+    from compose_runner.local.aws.emulator import EmbeddedAws
 
 # stands for the analysis: asks for three tasks when one would take too long, and puts together what they computed
 STUB = """
@@ -90,8 +91,7 @@ class Shared(Surroundings):
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        aws.client("s3").create_bucket(Bucket=BUCKET)
+    with storage() as aws:
         yield aws
 
 

@@ -178,6 +178,12 @@ class ComposeStandIn(HttpServer):
             self._documents[path] = document
         return f"{self.endpoint}/{path}"
 
+    def put_meta_analysis(self, meta_analysis: dict[str, Any], studyset: Any, annotation: Any) -> None:
+        """Serve a meta-analysis, and the studyset and the annotation that it names."""
+        self.put(f"meta-analyses/{meta_analysis['id']}", meta_analysis)
+        self.put(f"studysets/{meta_analysis['neurostore_studyset']['id']}", studyset, host=self.store_host)
+        self.put(f"annotations/{meta_analysis['neurostore_annotation']['id']}", annotation, host=self.store_host)
+
     def put_file(self, path: str, content: bytes) -> str:
         """Serve raw bytes at a path of their own, outside both APIs; return the address."""
         with self._lock:

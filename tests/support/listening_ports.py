@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.processes import process_tree
+
 _LISTEN = "0A"
-
-
-def process_tree(process_id: int) -> list[int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
-    found = [process_id]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
 
 
 def listening_ports(process_id: int) -> list[int]:

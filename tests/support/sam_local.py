@@ -25,18 +25,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
+from benchmarks.emulator import FUNCTIONS
 from tests.support import embedded_aws as embedded
 from tests.support.sample_events import NAMES, expected_status
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAM = REPOSITORY / ".make" / "sam" / "bin"
 BUILT = REPOSITORY / ".aws-sam" / "build"
-FUNCTIONS = {
-    "submit": "ComposeRunnerSubmit",
-    "status": "ComposeRunnerStatus",
-    "logs": "ComposeRunnerLogPoller",
-    "results": "ComposeRunnerResultsFetcher",
-}
 # what the template gives the functions on AWS, and the address of an AWS that is not there
 VARIABLES = (
     "STATE_MACHINE_ARN",

@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.aws.environment import process_environment
 
 if TYPE_CHECKING:
-    from compose_runner.local.aws.emulator import EmbeddedAws
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 BUCKET = "results-bucket"
 PREFIX = "compose-runner/results"
 KEYS_PATH = "/test/jobs"
 KEY = "nsc-marked-key-1f3a"
+
+
+@contextmanager
+def storage() -> Iterator[EmbeddedAws]:
+    """Run an AWS with the bucket of results."""
+    with EmbeddedAws() as aws:
+        aws.client("s3").create_bucket(Bucket=BUCKET)
+        yield aws
 
 
 @dataclass

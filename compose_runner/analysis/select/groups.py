@@ -133,7 +133,8 @@ def _as_truth(value: object) -> bool:
     return bool(value)
 
 
-def _as_number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
+    """Read a number of a note or of metadata; None for what is none, and for a missing one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -147,7 +148,7 @@ def _as_string(value: object) -> str | None:
     return None if value is None else to_text(value)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: _as_number, STRING: _as_string}
+_READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: as_number, STRING: _as_string}
 
 
 def _infer_kind(values: Sequence[Any]) -> str:

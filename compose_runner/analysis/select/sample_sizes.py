@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.select.annotations import match_notes
+from compose_runner.analysis.select.groups import as_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,10 +112,5 @@ def _sizes(value: Any) -> list[float]:
 
 
 def _size(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None
+    number = as_number(value)
+    return number if number is not None and math.isfinite(number) and number > 0 else None
