@@ -15,7 +15,7 @@ from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.analysis.compute.estimators import usable_cores
 from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
-from compose_runner.analysis.fetch.bundle import Bundle, save_bundle
+from compose_runner.analysis.fetch.bundle_files import save_bundle
 from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.preparation import load_inputs, plan_permutations, translating_errors
 from compose_runner.analysis.problems import Problems
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from nimare.results import MetaResult
 
+    from compose_runner.analysis.fetch.bundle import Bundle
     from compose_runner.specification.parsing import Specification
 
 log = logging.getLogger(__name__)

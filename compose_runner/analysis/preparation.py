@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.compute.engine.sessions import ShardFinished
 from compose_runner.analysis.compute.prediction import predict
-from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle, load_bundle
+from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle
+from compose_runner.analysis.fetch.bundle_files import load_bundle
 from compose_runner.analysis.interpreter import importing
 from compose_runner.compose.addresses import allowed_hosts
 from compose_runner.errors import AnalysisError, ComposeRunnerError

@@ -13,40 +13,31 @@ It speaks the HTTP contract and nothing more, so that it works with every deploy
 
 from __future__ import annotations
 
-import json
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
-import urllib3
-
 from compose_runner.client.addresses import ServiceAddresses, addresses
+from compose_runner.client.calls import call
 from compose_runner.client.models import (
-    REFUSALS,
     Artifact,
     Job,
     JobStatus,
     LogRecord,
-    RequestRefusedError,
     ServiceError,
     Update,
 )
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
-from compose_runner.compose.http_client import RETRYABLE, explain_error, pool, retries
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, IDEMPOTENCY_KEY_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# Compose's own client waits as long
-ANSWER_SECONDS = 30.0
 POLL_SECONDS = 2.0
 # how long a service that does not answer is asked again while a job is followed
 PATIENCE_SECONDS = 300.0
 # a record may become visible this much later than one with a later time
 LATE_MS = 60_000
-_ATTEMPTS = 3
 
 
 class Client:
@@ -134,7 +125,7 @@ class Client:
         payload = {name: value for name, value in wanted.items() if value is not None}
         headers = {IDEMPOTENCY_KEY_HEADER: idempotency_key} if idempotency_key else {}
         # without a key a repeated request could be a second job
-        answer = self._call("submit", payload, headers=headers, repeatable=idempotency_key is not None)
+        answer = call(self.service, "submit", payload, headers=headers, repeatable=idempotency_key is not None)
         error = answer.get("error")
         return Job(
             str(answer["job_id"]), str(answer.get("artifact_prefix", "")), answer, error=str(error) if error else None
@@ -148,7 +139,7 @@ class Client:
         JobUnknownError
             The service does not know the job.
         """
-        return _parse_status(self._call("status", {"job_id": job_id}))
+        return _parse_status(call(self.service, "status", {"job_id": job_id}))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Stop a running job, where the service allows it.
@@ -160,7 +151,7 @@ class Client:
         JobUnknownError
             The service does not know the job.
         """
-        return _parse_status(self._call("status", {"job_id": job_id}, method="DELETE"))
+        return _parse_status(call(self.service, "status", {"job_id": job_id}, method="DELETE"))
 
     def logs(
         self, artifact_prefix: str, *, start_time: int | None = None, end_time: int | None = None
@@ -181,7 +172,7 @@ class Client:
             payload["end_time"] = end_time
         records: list[LogRecord] = []
         while True:
-            answer = self._call("logs", payload)
+            answer = call(self.service, "logs", payload)
             records += [LogRecord(int(one["timestamp"]), str(one["message"])) for one in answer.get("events", ())]
             token = answer.get("next_token")
             if not token or token == payload.get("next_token"):
@@ -198,7 +189,7 @@ class Client:
         expires_in : int
             Seconds for which their addresses are valid.
         """
-        answer = self._call("results", {"artifact_prefix": artifact_prefix, "expires_in": expires_in})
+        answer = call(self.service, "results", {"artifact_prefix": artifact_prefix, "expires_in": expires_in})
         folder = f"{str(answer.get('prefix', '')).rstrip('/')}/"
         return [
             Artifact(
@@ -297,36 +288,6 @@ class Client:
             on_files(artifacts)
         return download(artifacts, directory, on_bytes)
 
-    # -- HTTP --------------------------------------------------------------------------------------------------------
-
-    def _call(
-        self,
-        function: str,
-        payload: dict[str, Any],
-        *,
-        method: str = "POST",
-        headers: dict[str, str] | None = None,
-        repeatable: bool = True,
-    ) -> dict[str, Any]:
-        url = self.service.url_of(function)
-        body = json.dumps(payload).encode()
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
-        try:
-            answer = pool().request(
-                method,
-                url,
-                body=body,
-                headers=self.service.signed(method, url, body, sent),
-                timeout=urllib3.Timeout(connect=10.0, read=ANSWER_SECONDS),
-                retries=retries(_ATTEMPTS, (method,)) if repeatable else False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise ServiceError(
-                f"{function} at {url} does not answer: {explain_error(error)}. Start a service with compose-runner "
-                "serve, or name the address of one that runs (--endpoint)."
-            ) from error
-        return _parse_document(function, url, answer.status, answer.data)
-
 
 class _NewRecords:
     """Reads a job's log again and again, and gives what was not there before."""
@@ -365,23 +326,3 @@ def _parse_status(answer: dict[str, Any]) -> JobStatus:
         error=str(error) if error else None,
         document=answer,
     )
-
-
-def _parse_document(function: str, url: str, status: int, data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    if status < HTTPStatus.BAD_REQUEST:
-        if isinstance(document, dict):
-            return document
-        raise ServiceError(f"{function} at {url} answered {status} with something that is not a JSON object")
-    words = (
-        (document.get("error") or document.get("Message") or document.get("message"))
-        if isinstance(document, dict)
-        else None
-    )
-    reason = str(words) if words else f"{function} at {url} answered {status}"
-    if status in RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise ServiceError(f"{reason} ({function}, HTTP {status})")
-    raise REFUSALS.get(HTTPStatus(status), RequestRefusedError)(status, reason)

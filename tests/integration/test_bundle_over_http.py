@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.fetch.bundle import Origin, fetch_bundle, fetch_run_key
+from compose_runner.analysis.fetch.bundle import Origin, fetch_bundle
 from compose_runner.errors import (
     ComposeRunnerError,
     DocumentMalformedError,
@@ -108,7 +108,6 @@ def test_the_run_key_is_there_but_never_shown(compose: ComposeStandIn) -> None:
     bundle = fetch(compose, SUMMARY)
     assert bundle.run_key == RUN_KEY
     assert RUN_KEY not in repr(bundle)
-    assert fetch_run_key("meta", compose.environment()) == RUN_KEY
 
 
 def test_every_document_has_its_address(compose: ComposeStandIn) -> None:

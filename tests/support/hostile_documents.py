@@ -168,7 +168,7 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     """From a document to what an estimator is given, as a job goes there; or to the maps."""
     from compose_runner.analysis import stages
     from compose_runner.analysis.compute.estimators import build
-    from compose_runner.analysis.fetch.bundle import load_bundle
+    from compose_runner.analysis.fetch.bundle_files import load_bundle
     from compose_runner.analysis.fetch.reach import Reach
     from compose_runner.analysis.options import JobOptions
     from compose_runner.analysis.preparation import translating_errors

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from compose_runner.analysis.fetch.bundle import restore_bundle, save_bundle
+from compose_runner.analysis.fetch.bundle_files import restore_bundle, save_bundle
 from compose_runner.analysis.write.provenance import machine, versions
 from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.errors import TemporaryError

@@ -1,39 +1,31 @@
 """The inputs of one meta-analysis: its studyset, its annotation and its specification.
 
-They come from Compose and NeuroStore (:func:`fetch_bundle`) or from a disk (:func:`load_bundle`), and can be saved
-(:func:`save_bundle`), so that a run can be repeated on exactly what it read.
+They come from Compose and NeuroStore (:func:`fetch_bundle`) or from a disk
+(:mod:`compose_runner.analysis.fetch.bundle_files`).
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
-import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
-from compose_runner.compose.document_shapes import Entity, SnapshotReference, canonical_json, identifier, unwrapped
+from compose_runner.compose.document_shapes import Entity, SnapshotReference, canonical_json, identifier
 from compose_runner.compose.document_sources import DocumentReader, Found, distinct_snapshots, find_live, find_snapshots
-from compose_runner.compose.json_documents import MOST_BYTES, parse_json, strict_json
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError
-from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping
 
-    from compose_runner.compose.addresses import AllowedHosts
     from compose_runner.compose.environments import Environment
 
 log = logging.getLogger(__name__)
 
-_PARTS = ("studyset", "annotation", "specification")
-_ABOUT = "meta_analysis"
+PARTS = ("studyset", "annotation", "specification")
 
 
 class Origin(StrEnum):
@@ -67,7 +59,7 @@ class Bundle:
         Snapshots that Compose has of the studyset and the annotation, newest first, so that an upload can refer to
         one of them instead of sending the same content again.
     reach : Reach
-        What the locations in the documents may lead to. Only :func:`load_bundle` gives more than the public internet.
+        What the locations in the documents may lead to. Only a bundle from a disk gives more than the public internet.
     """
 
     studyset: dict[str, Any] = field(repr=False)
@@ -87,7 +79,7 @@ class Bundle:
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 of the canonical JSON of each document, as hexadecimal digits."""
-        return {part: hashlib.sha256(canonical_json(getattr(self, part))).hexdigest() for part in _PARTS}
+        return {part: hashlib.sha256(canonical_json(getattr(self, part))).hexdigest() for part in PARTS}
 
 
 def fetch_bundle(
@@ -165,10 +157,10 @@ def fetch_bundle(
         specification=specification.document,
         origin=origin,
         meta_analysis_id=meta_analysis_id,
-        name=_text(meta_analysis.get("name")),
-        run_key=_text(meta_analysis.get("run_key")),
+        name=text_or_none(meta_analysis.get("name")),
+        run_key=text_or_none(meta_analysis.get("run_key")),
         sources={
-            _ABOUT: address,
+            "meta_analysis": address,
             "specification": specification.address,
             "studyset": studyset.address,
             "annotation": annotation.address,
@@ -177,14 +169,6 @@ def fetch_bundle(
             entity.value: distinct_snapshots(meta_analysis, entity, found[entity].snapshot_id) for entity in Entity
         },
     )
-
-
-def fetch_run_key(meta_analysis_id: str, environment: Environment, *, attempts: int = 4) -> str | None:
-    """Ask Compose for the key with which results of a meta-analysis can be uploaded; None when it gives none."""
-    reader = DocumentReader(environment, attempts)
-    address = reader.compose_address("meta-analyses", meta_analysis_id)
-    meta_analysis = reader.get(address, f"meta-analysis {meta_analysis_id}", nested=True)
-    return _text(meta_analysis.get("run_key")) if isinstance(meta_analysis, dict) else None
 
 
 def _fetch_specification(meta_analysis: dict[str, Any], reader: DocumentReader, what: str, address: str) -> Found:
@@ -198,163 +182,6 @@ def _fetch_specification(meta_analysis: dict[str, Any], reader: DocumentReader, 
     return Found(check_specification(specification, f"specification of {what}", address), address)
 
 
-def load_bundle(
-    path: str | os.PathLike[str], label: str | None = None, allowed_hosts: AllowedHosts | None = None
-) -> Bundle:
-    """Read a bundle from a disk.
-
-    Its documents may name maps in the folder where it is and below; see
-    :class:`compose_runner.analysis.fetch.reach.Reach`.
-
-    Parameters
-    ----------
-    path : path-like
-        One JSON file with the keys ``studyset``, ``annotation`` and ``specification``; or a directory with
-        ``studyset.json``, ``annotation.json`` and ``specification.json``, or with ``bundle.json`` (as a result
-        directory has it). Each can be compressed (``.json.gz``).
-    label : str, optional
-        Name of the meta-analysis, which comes before the one that the bundle holds.
-    allowed_hosts : AllowedHosts, optional
-        Hosts that its maps may come from, wherever they are; by default from the public internet only.
-
-    Raises
-    ------
-    DocumentMissingError, DocumentMalformedError
-        Naming the file, and the place in it.
-    """
-    bundle_path = Path(path).expanduser()
-    if bundle_path.is_dir() and _existing(bundle_path / "studyset.json") is None:
-        bundle_path = _existing(bundle_path / "bundle.json") or bundle_path
-    folder = bundle_path if bundle_path.is_dir() else bundle_path.parent
-    if bundle_path.is_dir():
-        documents, sources = {}, {}
-        for part in (*_PARTS, _ABOUT):
-            file = _existing(bundle_path / f"{part}.json")
-            if file is not None:
-                documents[part], sources[part] = _read_json(file, part), str(file)
-            elif part != _ABOUT:
-                raise DocumentMissingError(part, str(bundle_path / f"{part}.json"), "there is no such file")
-    else:
-        whole = _read_json(bundle_path, "bundle")
-        if not isinstance(whole, dict):
-            raise DocumentMalformedError("bundle", str(bundle_path), "it is not an object")
-        documents, sources = whole, dict.fromkeys((*_PARTS, _ABOUT), str(bundle_path))
-        for part in _PARTS:
-            if part not in documents:
-                raise DocumentMissingError(part, str(bundle_path), f"the bundle has no {part!r}")
-    about = documents.get(_ABOUT)
-    about = about if isinstance(about, dict) else {}
-    return Bundle(
-        studyset=check_studyset(_bare(documents, Entity.STUDYSET), "studyset", sources["studyset"]),
-        annotation=check_annotation(_bare(documents, Entity.ANNOTATION), "annotation", sources["annotation"]),
-        specification=check_specification(documents["specification"], "specification", sources["specification"]),
-        origin=Origin.DISK,
-        meta_analysis_id=label or _text(about.get("id")),
-        name=_text(about.get("name")),
-        sources={part: sources[part] for part in _PARTS},
-        snapshots={entity.value: _snapshots_read(about, entity) for entity in Entity},
-        reach=Reach(folder.absolute()) if allowed_hosts is None else Reach(folder.absolute(), allowed_hosts),
-    )
-
-
-def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
-    """Write a bundle so that :func:`load_bundle` reads it back; the run key is not part of it.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        What to write.
-    path : path-like
-        A file when it ends in ``.json`` or ``.json.gz``, otherwise a directory, made when it does not exist.
-
-    Returns
-    -------
-    Path
-        Where it is.
-    """
-    bundle_path = Path(path).expanduser()
-    documents: dict[str, Any] = {
-        _ABOUT: {
-            "id": bundle.meta_analysis_id,
-            "name": bundle.name,
-            "origin": bundle.origin.value,
-            "sources": dict(bundle.sources),
-            "snapshots": {
-                name: [{"id": snapshot.snapshot_id, "md5": snapshot.md5} for snapshot in snapshots]
-                for name, snapshots in bundle.snapshots.items()
-            },
-        },
-        **{part: getattr(bundle, part) for part in _PARTS},
-    }
-    if bundle_path.name.endswith((".json", ".json.gz")):
-        _write_json(bundle_path, documents)
-    else:
-        for part, document in documents.items():
-            _write_json(bundle_path / f"{part}.json", document)
-    return bundle_path
-
-
-def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Read a bundle that :func:`save_bundle` wrote in one file, as what it was when it was fetched.
-
-    Unlike :func:`load_bundle` it gives the origin and the addresses of then: an interrupted job goes on from its own
-    inputs, which are not a researcher's file, so that they may name no files either.
-    """
-    bundle = load_bundle(path)
-    about = _read_json(Path(path), "bundle").get(_ABOUT) or {}
-    sources = about.get("sources")
-    return replace(
-        bundle,
-        origin=Origin(about.get("origin", Origin.DISK)),
-        sources=sources if isinstance(sources, dict) else bundle.sources,
-        reach=Reach(),
-    )
-
-
-def _bare(documents: dict[str, Any], entity: Entity) -> object:
-    """A studyset (annotation) that was saved with Compose's wrapper around it, without it."""
-    document = documents[entity.value]
-    content = unwrapped(document, entity)
-    return document if content is None else content
-
-
-def _snapshots_read(about: dict[str, Any], entity: Entity) -> tuple[SnapshotReference, ...]:
-    snapshots = about.get("snapshots")
-    entries = snapshots.get(entity.value) if isinstance(snapshots, dict) else None
-    if not isinstance(entries, list):
-        return ()
-    return tuple(
-        SnapshotReference(identifier(entry), _text(entry.get("md5")))
-        for entry in entries
-        if isinstance(entry, dict) and identifier(entry)
-    )
-
-
-def _existing(file: Path) -> Path | None:
-    compressed = file.with_name(f"{file.name}.gz")
-    return next((one for one in (file, compressed) if one.is_file()), None)
-
-
-def _read_json(file: Path, document: str) -> Any:
-    try:
-        with file.open("rb") as raw:
-            compressed = raw.peek(2)[:2] == b"\x1f\x8b"
-            with gzip.open(raw) if compressed else raw as readable:
-                content = readable.read(MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise DocumentMissingError(document, str(file), "there is no such file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DocumentMalformedError(document, str(file), "it is not JSON") from error
-    except OSError as error:
-        raise DocumentMissingError(document, str(file), f"it cannot be read: {error.strerror}") from error
-    return parse_json(content, document, str(file))
-
-
-def _write_json(file: Path, document: Any) -> None:
-    content = strict_json(document, ensure_ascii=True).encode() + b"\n"
-    # no time in the header: the same bundle gives the same bytes
-    atomic_write(file, gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
-
-
-def _text(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
+    """Take a field of a document that holds a text; None for any other, and for an empty one."""
     return value if isinstance(value, str) and value.strip() else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.fetch.bundle import Bundle, load_bundle, save_bundle
+from compose_runner.analysis.fetch.bundle_files import load_bundle, save_bundle
 from compose_runner.analysis.publish.record import (
     BUNDLE_FILENAME,
     RECORD_FILENAME,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from compose_runner.analysis.fetch.bundle import Bundle
     from compose_runner.compose.environments import Environment
 
 _SNAPSHOTS_COMPARED = 3

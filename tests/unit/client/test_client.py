@@ -168,9 +168,9 @@ def test_following_gives_each_record_once_and_ends_with_the_job(service: Service
     assert messages == ["workflow.start", "workflow.success"]
 
 
-def test_following_gives_up_on_a_service_that_stays_away() -> None:
-    client = Client.configured(endpoint="http://127.0.0.1:9")
-    client._call = lambda *_, **__: (_ for _ in ()).throw(ServiceError("away"))  # type: ignore[method-assign]
+def test_following_gives_up_on_a_service_that_stays_away(service: Service) -> None:
+    service.answers["status"] = [(500, {"error": "away"})]
+    client = service.client
     waits: list[float] = []
     with pytest.raises(ServiceError, match="away"):
         list(client.follow("arn:job", poll_seconds=10, patience_seconds=30, sleep=waits.append))

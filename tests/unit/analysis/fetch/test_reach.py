@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.analysis.fetch.bundle import load_bundle, restore_bundle, save_bundle
+from compose_runner.analysis.fetch.bundle_files import load_bundle, restore_bundle, save_bundle
 from compose_runner.analysis.fetch.reach import OutOfReachError, Reach, path_in_location
 from compose_runner.analysis.select.images import map_source, stage_images
 from compose_runner.compose.addresses import AllowedHosts

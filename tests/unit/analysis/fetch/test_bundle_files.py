@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose_runner.analysis.fetch.bundle import Bundle, Origin, load_bundle, save_bundle
+from compose_runner.analysis.fetch.bundle import Bundle, Origin
+from compose_runner.analysis.fetch.bundle_files import load_bundle, save_bundle
 from compose_runner.compose.document_shapes import SnapshotReference
 from compose_runner.errors import AnalysisError, DocumentMalformedError, DocumentMissingError
 from tests.support import synthetic
