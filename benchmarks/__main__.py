@@ -15,7 +15,7 @@ import click
 from benchmarks import cold_start, emulator, growth, load, page, tables, whole_processes
 from benchmarks.jobs import JOBS
 from benchmarks.paths import CACHE, REPOSITORY
-from benchmarks.peer import PEER_PYTHON, peer_python, versions_of
+from benchmarks.peer import PEER_PYTHON, installed_versions, peer_python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def main(only: tuple[str, ...], rounds: int | None, quick: bool, output: Path | 
 def _measure(wanted: list[str], figures: dict[str, Any], rounds: int | None, quick: bool, kept: Path) -> None:
     """Measure section by section; what is measured is kept at once."""
     python = peer_python()
-    peer_versions = versions_of(python)
+    peer_versions = installed_versions(python)
     if max(os.getloadavg()[:2]) > 0.5:
         say(f"Other work is running (load {os.getloadavg()[0]:.1f}): ratios hold roughly, times do not.")
     figures["about"] = page.about(peer_versions, sys.argv[1:])

@@ -86,7 +86,7 @@ def two_groups(first: Studyset, second: Studyset) -> Iterator[tuple[str, Any]]:
     yield "ALESubtraction-fwe", lambda n_iters: permutations(n_iters, None)
 
 
-def seconds_of(make: Any) -> tuple[float, float]:
+def measure_seconds(make: Any) -> tuple[float, float]:
     """Return processor seconds of one permutation on one core, and what share of them is drawing."""
     run_permutations(make(2), 1)
     count, spent = 4, 0.0
@@ -154,7 +154,7 @@ def main() -> None:
                 foci = sum(len(group.coordinates) for group in groups)
                 studies = sum(len(group.ids) for group in groups)
                 for name, make in runs:
-                    seconds, drawing = seconds_of(make)
+                    seconds, drawing = measure_seconds(make)
                     measured.setdefault(name, []).append((foci, studies, seconds, drawing))
                     print(f"{name:20} {studies:5} studies {foci:6} foci {seconds * 1e3:9.3f} ms", file=sys.stderr)
     made = {name: fitted(points) for name, points in sorted(measured.items())}

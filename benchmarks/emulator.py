@@ -152,7 +152,7 @@ def measure(peer_packages: Path, rounds: int, say: Callable[[str], None]) -> dic
     rounds : int
         Cold starts of each; one more before them fills caches.
     say : callable
-        Told about every function.
+        Called for every function.
 
     Returns
     -------

@@ -94,7 +94,7 @@ def measure(say: Callable[[str], None], *, quick: bool = False) -> list[dict[str
     Parameters
     ----------
     say : callable
-        Told about every point.
+        Called for every point.
     quick : bool
         Only the small ones.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import tables
-from benchmarks.peer import PEER_PYTHON, REQUIREMENT, versions_of
+from benchmarks.peer import PEER_PYTHON, REQUIREMENT, installed_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def about(peer_versions: dict[str, str], arguments: Sequence[str]) -> dict[str, 
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3),
         "system": f"{platform.system()} {platform.release()}",
         "load": round(os.getloadavg()[1], 2),
-        "versions": {"peer": peer_versions, "ours": versions_of(Path(sys.executable))},
+        "versions": {"peer": peer_versions, "ours": installed_versions(Path(sys.executable))},
     }
 
 

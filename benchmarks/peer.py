@@ -53,7 +53,7 @@ def peer_python() -> Path:
     return python
 
 
-def versions_of(python: Path) -> dict[str, str]:
+def installed_versions(python: Path) -> dict[str, str]:
     """Versions of a runner and of what computes in it."""
     # not in this directory, where our own package would be found first
     said = subprocess.run([python, "-c", _VERSIONS], cwd="/", capture_output=True, text=True, check=True).stdout

@@ -49,7 +49,7 @@ def measure_job(
     rounds : int
         How often.
     say : callable
-        Told about every round.
+        Called for every round.
     """
     cores = os.cpu_count() or 1
     addresses = (server.compose_api, server.neurostore_api)
@@ -102,7 +102,7 @@ def measure(
     quick : bool
         One round, few permutations: to see that it works.
     say : callable
-        Told about every run.
+        Called for every run.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class SignalWatch:
     Parameters
     ----------
     signals : sequence of signal.Signals
-        Which ones. Those that the process was told to ignore, as ``nohup`` does, stay ignored.
+        Which ones. Those that the process ignores already, as ``nohup`` does, stay ignored.
     react : callable
         Called in the watching thread, with each signal that comes.
     handler : callable, optional

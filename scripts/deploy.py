@@ -38,13 +38,13 @@ def stage_settings(stage: str) -> dict[str, Any]:
     return settings
 
 
-def overrides_of(settings: dict[str, Any], **added: str) -> dict[str, str]:
+def parameter_overrides(settings: dict[str, Any], **added: str) -> dict[str, str]:
     """Parameters of a stage, with some added: the command line's replace the file's altogether."""
     text = settings.get("deploy", {}).get("parameters", {}).get("parameter_overrides", "")
     return {**dict(_OVERRIDE.findall(text)), **added}
 
 
-def outputs_of(stack: str) -> dict[str, str]:
+def stack_outputs(stack: str) -> dict[str, str]:
     """Outputs of a stack."""
     described = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
@@ -54,7 +54,7 @@ def deploy(stage: str, *, guided: bool) -> None:
     """Push the image unless ``TASK_IMAGE`` names one, deploy, print."""
     settings = stage_settings(stage)
     stack = settings["global"]["parameters"]["stack_name"]
-    parameters = overrides_of(settings, ComposeRunnerVersion=__version__)
+    parameters = parameter_overrides(settings, ComposeRunnerVersion=__version__)
     image = os.environ.get("TASK_IMAGE") or push_image(
         parameters.get("TaskRepository", "compose-runner"), parameters.get("TaskArchitecture", "X86_64")
     )
@@ -64,7 +64,7 @@ def deploy(stage: str, *, guided: bool) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
-    for name, value in sorted(outputs_of(stack).items()):
+    for name, value in sorted(stack_outputs(stack).items()):
         if name.endswith("FunctionUrl"):
             print(f"{name} {value}")
 

@@ -94,7 +94,7 @@ _MISCONFIGURED: tuple[type[BaseException], ...] = (
     botocore.exceptions.ValidationError,
 )
 _FULL = (
-    "The disk that keeps the service's data is full, so that the job's results could not be kept. Make room on it, or "
+    "The disk that keeps the service's data is full, so that the job's results could not be kept. Free space on it, or "
     "start the service with another --data, and submit the job again."
 )
 
@@ -137,7 +137,7 @@ def translating_aws_errors(what: str, address: str) -> Iterator[None]:
     except ComposeRunnerError:
         raise
     except Exception as error:
-        # a full disk of the task's own is told by the task
+        # a full disk of the task's own is reported by the task
         if not _is_of_aws(error) or _is_full(error):
             raise
         raise refusal(what, address, error) from error

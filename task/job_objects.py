@@ -71,7 +71,7 @@ class JobObjects:
         self._put(key, record)
 
     def forget_shard_progress(self, shards: int) -> None:
-        """Delete what tasks told that computed earlier permutations of the job."""
+        """Delete what tasks reported that computed earlier permutations of the job."""
         for shard in range(shards):
             self._delete(self._paths.shard_progress(shard))
 

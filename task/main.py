@@ -1,7 +1,7 @@
 """What Fargate runs: one job, from its environment to its artifacts, and an exit code that tells whether to try again.
 
 Artifacts go to S3 first and to Compose second: nothing that was computed is lost because Compose refused it. A task
-that is told to stop uploads what it has, says so, and exits with 75.
+that is asked to stop uploads what it has, says so, and exits with 75.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from task.records import RedactedOutput
 
-_STOPPED = "The task was told to stop before the analysis was done; what it had was kept."
+_STOPPED = "The task was asked to stop before the analysis was done; what it had was kept."
 # a job has two Monte Carlo runs at most, and one of them may lose what its shards computed
 _MAX_ROUNDS = 3
 _DISK_FULL = (

@@ -143,7 +143,7 @@ def _sharing(variables: Mapping[str, str]) -> dict[str, Any]:
     return {
         "shards": shards,
         "shard": shard,
-        "rounds": _count(variables, "SPREADS", least=0) or 0,
+        "rounds": _count(variables, "SHARD_ROUNDS", least=0) or 0,
         "max_shards": min(_count(variables, "MAX_SHARDS") or 1, MOST_SHARDS),
         "shard_threshold_seconds": math.inf if threshold is None else float(threshold),
         "shard_cores": None if cpu is None else max(1, cpu // _CPU_UNITS),

@@ -97,7 +97,7 @@ def run_job(
     n_cores : int, optional
         All that the process may use by default.
     progress : Progress, optional
-        Told about every stage and every Monte Carlo iteration.
+        Called for every stage and every Monte Carlo iteration.
     upload : bool
         Publish the result on Compose. That of a bundle from a disk is not, but can be later, as one that was not
         uploaded: see :func:`publish_again`.
@@ -209,7 +209,7 @@ def publish_again(
     environment : str, optional
         Which Compose; the one that the run talked to by default.
     progress : Progress, optional
-        Told about the one stage there is.
+        Called for the one stage there is.
     on_publish_change : callable, optional
         As of :func:`run_job`.
 

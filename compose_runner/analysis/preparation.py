@@ -53,7 +53,7 @@ def load_inputs(
     bundle : path-like or None
         Inputs from a disk.
     progress : Progress
-        Told about the stage.
+        Called for the stage.
     monte_carlo : MonteCarloOptions
         Knows whether an earlier task of the job has kept its inputs.
     allow_hosts : sequence of str

@@ -1,4 +1,4 @@
-"""What of a run could not be made although the rest was: each is told once in the log, and stays on record."""
+"""What of a run could not be made although the rest was: each is logged once, and stays on record."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def run_shard(
     n_cores : int, optional
         All that the process may use by default.
     progress : Progress, optional
-        Told about every stage and every permutation of the share.
+        Called for every stage and every permutation of the share.
     bundle : path-like, optional
         Inputs from a disk.
     seed : int

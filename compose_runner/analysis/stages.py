@@ -93,7 +93,7 @@ def select_studies(
     directory : ResultDirectory
         Maps are kept in its folder ``images``.
     progress : Progress
-        Told about downloads.
+        Called as downloads advance.
     """
 
     def reference(name: str, exclude_study_ids: set[str]) -> Studyset:
@@ -144,11 +144,11 @@ def compute(
     directory : ResultDirectory
         Where the account of the maps of an image-based meta-analysis goes.
     progress : Progress
-        Told about stages and Monte Carlo iterations.
+        Called for every stage and Monte Carlo iteration.
     session : mapping
         Arguments of :func:`compose_runner.analysis.compute.engine.session`.
     problems : Problems, optional
-        Told of the diagnostics and tables that failed.
+        Records the diagnostics and tables that failed.
     """
     problems = problems or Problems()
     estimator, corrector = build(
@@ -218,7 +218,7 @@ def write(
     options : JobOptions
         Whether figures are wanted.
     problems : Problems, optional
-        What could not be made so far; told what else cannot be.
+        What could not be made so far; what else cannot be is added.
     """
     problems = problems or Problems()
     metadata["problems"] = problems.listed

@@ -84,7 +84,7 @@ class ServiceAddresses:
     token: str | None = field(default=None, repr=False)
     _sessions: list[Any] = field(default_factory=list, repr=False, compare=False)
 
-    def url_of(self, function: str) -> str:
+    def function_url(self, function: str) -> str:
         """Address of one function.
 
         Raises

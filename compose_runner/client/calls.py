@@ -56,7 +56,7 @@ def call(
     RequestRefusedError
         It refused the request.
     """
-    url = service.url_of(function)
+    url = service.function_url(function)
     body = json.dumps(payload).encode()
     sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
     try:

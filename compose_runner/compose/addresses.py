@@ -41,7 +41,7 @@ _NOT_PUBLIC_V6 = tuple(
         "fec0::/10",
     )
 )
-# relays of 6to4 (RFC 7526), and the address at which Azure's machines are told their settings
+# relays of 6to4 (RFC 7526), and the address at which Azure's machines find their settings
 _NOT_PUBLIC_V4 = tuple(ipaddress.IPv4Network(network) for network in ("192.88.99.0/24", "168.63.129.16/32"))
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]?#]+)(?::(?P<port>\d{1,5}))?")
 

@@ -122,7 +122,7 @@ class _ToldRetry(Retry):
         )
         host = getattr(_pool, "host", url)
         if isinstance(_pool, PublicHTTPPool | PublicHTTPSPool):
-            # a document named this host: what is found there is not told to the author of the document
+            # a document named this host: what is found there must not reach the document's author
             log.debug("%s: %s", host, reason)
             reason = "no usable answer"
         log.warning("%s: %s; trying again", host, reason)

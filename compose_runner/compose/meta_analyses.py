@@ -12,7 +12,7 @@ from compose_runner.compose import http_client
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ServiceUnavailableError
 
-# the real client gives up on submit after 30 s, of which a start and the engine need some
+# the real client gives up on submit after 30 s, of which a start and Step Functions need some
 DEADLINE_SECONDS = 8.0
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0

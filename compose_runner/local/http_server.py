@@ -111,7 +111,7 @@ class JsonHandler(BaseHTTPRequestHandler):
         Raises
         ------
         RefusedError
-            Its length is not told, is wrong, or is more than ``max_body``.
+            Its length is missing, is wrong, or is more than ``max_body``.
         """
         if "transfer-encoding" in self.headers:
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the request must tell its Content-Length")

@@ -58,7 +58,7 @@ _TASK_MODULE = "task.main"
 
 
 def default_data_directory() -> Path:
-    """Where the service keeps artifacts unless it is told otherwise."""
+    """Where the service keeps artifacts by default."""
     return platformdirs.user_data_path("compose-runner", appauthor=False) / "service"
 
 

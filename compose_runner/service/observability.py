@@ -59,13 +59,13 @@ def measure(metrics: Mapping[str, float], **dimensions: str) -> None:
     metrics : mapping
         Values by name; a name that ends in ``Duration`` is in milliseconds, any other is a count.
     **dimensions : str
-        What the values can be told apart by, few and of few values, such as ``environment`` and ``task_size``.
+        What the values can be distinguished by, few and of few values, such as ``environment`` and ``task_size``.
     """
     record = EphemeralMetrics()
     record.namespace = record.namespace or DEFAULT_NAMESPACE
     record.service = record.service or DEFAULT_SERVICE
-    for dimension, word in dimensions.items():
-        record.add_dimension(dimension, word)
+    for dimension, label in dimensions.items():
+        record.add_dimension(dimension, label)
     for name, value in metrics.items():
         record.add_metric(name, "Milliseconds" if name.endswith("Duration") else "Count", value)
     record.flush_metrics()

@@ -144,7 +144,7 @@ class StatusService:
 
 
 def _contract_status(status: str) -> Literal["RUNNING", "SUCCEEDED", "FAILED"]:
-    """Clients know three words; any other that ends a job would make them wait for ever."""
+    """Clients know three statuses; any other that ends a job would make them wait for ever."""
     if status in _RUNNING:
         return "RUNNING"
     return "SUCCEEDED" if status == "SUCCEEDED" else "FAILED"
@@ -161,7 +161,7 @@ def _object_in(text: str | None) -> dict[str, Any]:
 
 
 def _results_prefix(execution_input: str | None, default: str) -> str:
-    """Where this job was told to leave its artifacts, which a later deployment may do differently."""
+    """Where this job leaves its artifacts, which a later deployment may do differently."""
     results = _object_in(execution_input).get("results")
     prefix = results.get("prefix") if isinstance(results, dict) else None
     return prefix if isinstance(prefix, str) else default

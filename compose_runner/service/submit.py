@@ -134,7 +134,7 @@ class SubmitService:
         return _reply(job_id, name, document)
 
     def _input(self, request: SubmitRequest, name: str) -> dict[str, Any]:
-        """Everything that the execution is told; never a key, because many may read an execution's history."""
+        """The execution's input; never a key, because many may read an execution's history."""
         return {
             "artifact_prefix": name,
             "meta_analysis_id": request.meta_analysis_id,

@@ -80,7 +80,7 @@ DOMAINS: dict[str, Interval] = {
     "xyz": Interval(-1000, 1000, unit="mm"),
     # what NumPy's generators take
     "random_state": Interval(0, 2**32 - 1, whole=True),
-    # wishes that are cut to what the machine has; joblib counts down from all of them below 0
+    # requests that are cut to what the machine has; joblib counts down from all of them below 0
     "n_cores": Interval(-10_000, 10_000),
     "n_jobs": Interval(-10_000, 10_000),
     "memory_level": Interval(0, 1000),

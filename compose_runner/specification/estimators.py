@@ -1,8 +1,8 @@
 """Which estimator and corrector a specification names, with their arguments converted to NiMARE's types.
 
-Arguments that are the runner's business (cores, caches) are accepted everywhere: the cores are kept as a wish, the
-level of caching is dropped, and a folder for a cache is refused like every other file that a specification names.
-``null`` leaves an argument at its default, unless NiMARE gives null a meaning of its own.
+Arguments that are the runner's business (cores, caches) are accepted everywhere: the number of cores is kept as a
+request, the level of caching is dropped, and a folder for a cache is refused like every other file that a
+specification names. ``null`` leaves an argument at its default, unless NiMARE gives null a meaning of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class EstimatorChoice:
     args : dict
         Its arguments, converted to NiMARE's types.
     n_cores : int or None
-        The cores that the specification wishes for; None if it has no wish or wishes for all.
+        The cores that the specification requests; None if it requests none or all.
     """
 
     name: str
@@ -63,7 +63,7 @@ class CorrectorChoice:
     args : dict
         The other arguments, converted to NiMARE's types.
     n_cores : int or None
-        The cores that the specification wishes for; None if it has no wish or wishes for all.
+        The cores that the specification requests; None if it requests none or all.
     """
 
     name: str

@@ -73,14 +73,14 @@ def aws() -> Iterator[embedded.SampleAws]:
         yield server
 
 
-def handler_of(function: str) -> Callable[[Any, Any], dict[str, Any]]:
+def load_handler(function: str) -> Callable[[Any, Any], dict[str, Any]]:
     handler: Callable[[Any, Any], dict[str, Any]] = importlib.import_module(f"functions.{function}.app").handler
     return handler
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_any_http_event_gets_an_answer_in_the_contract(function: str, aws: embedded.SampleAws) -> None:
-    handler = handler_of(function)
+    handler = load_handler(function)
 
     @EXAMPLES
     @given(event=events)
@@ -101,7 +101,7 @@ def test_any_http_event_gets_an_answer_in_the_contract(function: str, aws: embed
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_any_direct_invocation_gets_a_body_or_a_typed_error(function: str, aws: embedded.SampleAws) -> None:
-    handler = handler_of(function)
+    handler = load_handler(function)
 
     @EXAMPLES
     @given(payload=payloads | json_values)

@@ -89,7 +89,7 @@ def built(copy: Path) -> Path:
     return sam_build(copy, "--no-cached")
 
 
-def files_of(built: Path, name: str) -> set[str]:
+def list_files(built: Path, name: str) -> set[str]:
     return {path.relative_to(built / name).as_posix() for path in (built / name).rglob("*") if path.is_file()}
 
 
@@ -113,11 +113,11 @@ def zipped_bytes(folder: Path) -> int:
 
 @pytest.mark.parametrize("name", FUNCTIONS.values())
 def test_a_functions_artifact_holds_its_handler_and_nothing_else(built: Path, name: str) -> None:
-    assert files_of(built, name) == {"__init__.py", "app.py"}
+    assert list_files(built, name) == {"__init__.py", "app.py"}
 
 
 def test_the_package_layer_holds_the_light_part_alone(built: Path) -> None:
-    files = files_of(built, "ComposeRunnerPackage")
+    files = list_files(built, "ComposeRunnerPackage")
     assert all(name.startswith("python/compose_runner/") for name in files)
     assert {"python/compose_runner/service/contract.py", "python/compose_runner/specification/signatures.json"} <= files
     for package in ("analysis", "local", "commands"):
@@ -183,9 +183,9 @@ def test_a_function_and_its_layers_unpacked_are_below_the_limit_of_lambda(built:
 
 @pytest.mark.slow
 def test_a_cached_build_follows_every_change_and_equals_one_from_nothing(copy: Path, built: Path) -> None:
-    from_nothing = {name: files_of(built, name) for name in (*LAYERS, *FUNCTIONS.values())}
+    from_nothing = {name: list_files(built, name) for name in (*LAYERS, *FUNCTIONS.values())}
     cached = sam_build(copy, "--cached")
-    assert {name: files_of(cached, name) for name in from_nothing} == from_nothing
+    assert {name: list_files(cached, name) for name in from_nothing} == from_nothing
 
     errors = copy / "compose_runner" / "errors.py"
     errors.write_text(errors.read_text() + "\nCHANGED = True\n")
@@ -324,14 +324,14 @@ def test_a_built_function_imports_everything_from_its_layers(
 
     assert answer.get("app"), answer
     layers = {layer: tmp_path / layer / "python" for layer in LAYERS}
-    places = {module: Path(file) for module, file in answer.items() if file}
+    origins = {module: Path(file) for module, file in answer.items() if file}
     for module in ("boto3.session", "botocore.client", "urllib3", "pydantic", "aws_lambda_powertools.logging"):
-        assert places[module].is_relative_to(layers["ComposeRunnerDependencies"]), module
-    assert places["compose_runner"].is_relative_to(layers["ComposeRunnerPackage"])
-    known = (tmp_path / name, *layers.values(), runtime, places["os"].parent)
-    elsewhere = {module: place for module, place in places.items() if not any(map(place.is_relative_to, known))}
+        assert origins[module].is_relative_to(layers["ComposeRunnerDependencies"]), module
+    assert origins["compose_runner"].is_relative_to(layers["ComposeRunnerPackage"])
+    known = (tmp_path / name, *layers.values(), runtime, origins["os"].parent)
+    elsewhere = {module: origin for module, origin in origins.items() if not any(map(origin.is_relative_to, known))}
     assert not elsewhere
-    assert not {module for module, place in places.items() if "site-packages" in place.parts}
+    assert not {module for module, origin in origins.items() if "site-packages" in origin.parts}
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def answer_to(name: str, sent: dict[str, Any] | None = None) -> dict[str, Any]:
     return answered
 
 
-def body_of(answer: dict[str, Any]) -> dict[str, Any]:
+def parse_body(answer: dict[str, Any]) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(answer["body"])
     return loaded
 
@@ -45,7 +45,7 @@ def test_each_sample_event_gets_the_status_that_its_name_promises(name: str) -> 
 
     assert answer["statusCode"] == expected_status(name), answer["body"]
     if answer["statusCode"] >= 400:
-        body = body_of(answer)
+        body = parse_body(answer)
         assert body["status"] == "FAILED"
         assert body["error"]
 
@@ -67,7 +67,7 @@ def test_a_direct_invocation_sees_errors_raised(function: str, payload: Any) -> 
 
 
 def test_an_accepted_job_gets_the_contracts_answer_and_input(aws: embedded.SampleAws) -> None:
-    body = body_of(answer_to("submit-accepted"))
+    body = parse_body(answer_to("submit-accepted"))
 
     name = body["artifact_prefix"]
     assert body == {
@@ -94,7 +94,7 @@ def test_a_monte_carlo_correction_gets_the_large_task(aws: embedded.SampleAws) -
 
 
 def test_an_impossible_specification_is_a_job_that_fails_at_once_and_says_why(aws: embedded.SampleAws) -> None:
-    body = body_of(answer_to("submit-impossible-specification"))
+    body = parse_body(answer_to("submit-impossible-specification"))
 
     name = body["artifact_prefix"]
     assert body["status"] == "SUBMITTED"
@@ -113,7 +113,7 @@ def test_a_log_that_takes_no_record_changes_nothing_of_a_refused_job(
     answer = answer_to("submit-impossible-specification")
 
     assert answer["statusCode"] == 202
-    assert body_of(answer)["artifact_prefix"] in aws.inputs()
+    assert parse_body(answer)["artifact_prefix"] in aws.inputs()
 
 
 def test_more_iterations_than_the_deployment_allows_are_a_job_that_fails_at_once(
@@ -137,7 +137,7 @@ def test_further_jobs_are_turned_away_while_as_many_run_as_may(
 
     assert answer["statusCode"] == 429
     assert int(answer["headers"]["Retry-After"]) > 0
-    assert body_of(answer) == {
+    assert parse_body(answer) == {
         "status": "FAILED",
         "error": "The service runs one job at a time, and no more can start now. Submit again later.",
     }
@@ -162,11 +162,11 @@ def test_further_jobs_are_turned_away_while_as_many_run_as_may(
     ],
 )
 def test_a_refusal_names_the_field(name: str, field: str) -> None:
-    assert field in body_of(answer_to(name))["error"]
+    assert field in parse_body(answer_to(name))["error"]
 
 
 def test_a_taken_name_is_told_with_the_name(aws: embedded.SampleAws) -> None:
-    assert body_of(answer_to("submit-duplicate"))["artifact_prefix"] == "sample-running"
+    assert parse_body(answer_to("submit-duplicate"))["artifact_prefix"] == "sample-running"
 
 
 def test_keys_wait_in_the_parameter_store_and_nowhere_else(aws: embedded.SampleAws) -> None:
@@ -205,7 +205,7 @@ def test_a_preflight_allows_the_configured_origin_only() -> None:
 
 
 def test_a_running_job_shows_its_progress() -> None:
-    body = body_of(answer_to("status-running"))
+    body = parse_body(answer_to("status-running"))
 
     assert body["status"] == "RUNNING"
     assert body["progress"]["percent"] == 25.0
@@ -215,30 +215,30 @@ def test_a_running_job_shows_its_progress() -> None:
 
 
 def test_a_succeeded_job_shows_its_metadata() -> None:
-    body = body_of(answer_to("status-succeeded"))
+    body = parse_body(answer_to("status-succeeded"))
 
     assert (body["status"], body["result"]) == ("SUCCEEDED", embedded.METADATA)
     assert datetime.fromisoformat(body["stop_time"]).utcoffset() is not None
 
 
 @pytest.mark.parametrize(
-    ("name", "word", "sentence"),
+    ("name", "status", "sentence"),
     [
         ("status-failed", "FAILED", "Essential container in task exited, exit code 1"),
         ("status-timed-out", "TIMED_OUT", "took longer than it is allowed"),
         ("status-aborted", "ABORTED", "stopped before it was done. An operator stopped it."),
     ],
 )
-def test_every_bad_end_is_failed_with_a_sentence(name: str, word: str, sentence: str) -> None:
-    body = body_of(answer_to(name))
+def test_every_bad_end_is_failed_with_a_sentence(name: str, status: str, sentence: str) -> None:
+    body = parse_body(answer_to(name))
 
-    assert (body["status"], body["execution_status"]) == ("FAILED", word)
+    assert (body["status"], body["execution_status"]) == ("FAILED", status)
     assert sentence in body["error"]
 
 
 @pytest.mark.parametrize("name", ["status-by-query", "status-by-path"])
 def test_status_answers_the_address_that_submit_gave(name: str) -> None:
-    assert body_of(answer_to(name))["job_id"] == f"{embedded.JOBS}sample-running"
+    assert parse_body(answer_to(name))["job_id"] == f"{embedded.JOBS}sample-running"
 
 
 def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch, aws: embedded.SampleAws) -> None:
@@ -246,7 +246,7 @@ def test_delete_stops_a_job_where_that_is_allowed(monkeypatch: pytest.MonkeyPatc
     for job in ("sample-running", "another"):
         aws.client("ssm").put_parameter(Name=f"{embedded.KEYS}/{job}/nsc_key", Value="a-key", Type="SecureString")
 
-    body = body_of(answer_to("status-cancel"))
+    body = parse_body(answer_to("status-cancel"))
 
     assert (body["status"], body["execution_status"]) == ("FAILED", "ABORTED")
     assert aws.execution("sample-running").status == "ABORTED"
@@ -260,7 +260,7 @@ def test_delete_leaves_a_job_alone_where_that_is_not_allowed(aws: embedded.Sampl
 
 
 def test_logs_hold_this_jobs_records_and_no_others() -> None:
-    body = body_of(answer_to("logs-records"))
+    body = parse_body(answer_to("logs-records"))
 
     assert [json.loads(entry["message"])["message"] for entry in body["events"]] == [
         "workflow.start",
@@ -271,7 +271,7 @@ def test_logs_hold_this_jobs_records_and_no_others() -> None:
 
 
 def test_results_list_everything_of_this_job_and_nothing_of_one_that_begins_alike() -> None:
-    body = body_of(answer_to("results-listed"))
+    body = parse_body(answer_to("results-listed"))
 
     assert [artifact["path"] for artifact in body["artifacts"]] == [
         "metadata.json",

@@ -65,7 +65,7 @@ def test_the_document_has_every_function_by_post_and_get_and_the_stop_of_a_job()
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "request_of", "status"),
+    ("path", "method", "fields", "status"),
     [
         ("/submit", "POST", {"body": {"meta_analysis_id": "mHtoV82Dmnm9"}}, 202),
         ("/submit", "GET", {"query": {"meta_analysis_id": "mHtoV82Dmnm9"}}, 202),
@@ -79,13 +79,13 @@ def test_the_document_has_every_function_by_post_and_get_and_the_stop_of_a_job()
     ],
 )
 def test_answers_about_jobs_that_exist_are_in_the_document(
-    path: str, method: str, request_of: dict[str, Any], status: int, monkeypatch: pytest.MonkeyPatch
+    path: str, method: str, fields: dict[str, Any], status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # drawn requests never name a job that exists
     monkeypatch.setenv("ALLOW_CANCEL", "true")
-    headers = {"Content-Type": "application/json"} if "body" in request_of else {}
-    kind: dict[str, Any] = {"media_type": "application/json"} if "body" in request_of else {}
-    case = schema[path][method].Case(headers=headers, **kind, **request_of)
+    headers = {"Content-Type": "application/json"} if "body" in fields else {}
+    kind: dict[str, Any] = {"media_type": "application/json"} if "body" in fields else {}
+    case = schema[path][method].Case(headers=headers, **kind, **fields)
 
     response = case.call()
 

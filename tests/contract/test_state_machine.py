@@ -324,7 +324,7 @@ def test_what_failed_on_spot_goes_on_on_demand(machine: Machine) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.refused or value.stop_code}-{value.exit_code}",
 )
-def test_what_may_pass_is_tried_again_and_explained_when_it_does_not(
+def test_a_temporary_failure_is_retried_and_explained_when_it_stays(
     machine: Machine, fault: TaskFault, error: str
 ) -> None:
     machine.aws.tasks.faults.extend([fault, fault])

@@ -1,4 +1,4 @@
-"""A job that asks for several tasks is spread over them, in a real interpreter, and what happens to each of them."""
+"""A job that asks for several tasks is sharded over them, in a real interpreter, and what happens to each of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ job, _, shards = os.environ["N_CORES"].partition("/")
 if "SHARD" in os.environ:
     codes, turn = shards.split(";")[int(os.environ["SHARD"])], int(os.environ["ATTEMPT"]) - 1
 else:
-    codes, turn = job, int(os.environ["SPREADS"])
+    codes, turn = job, int(os.environ["SHARD_ROUNDS"])
 codes = codes.split(",")
 code = codes[min(turn, len(codes) - 1)]
 if code == "sleep":
@@ -61,8 +61,8 @@ def test_a_task_that_asks_for_three_is_followed_by_three_shards_and_by_itself(ma
 
     assert described["status"] == "SUCCEEDED", described
     first, last = environments(machine)
-    assert (first["SHARDS"], first["SPREADS"]) == ("1", "0")
-    assert (last["SHARDS"], last["SPREADS"]) == ("3", "1")
+    assert (first["SHARDS"], first["SHARD_ROUNDS"]) == ("1", "0")
+    assert (last["SHARDS"], last["SHARD_ROUNDS"]) == ("3", "1")
     for number in ("0", "1", "2"):
         (environment,) = environments(machine, number)
         assert {
@@ -89,7 +89,7 @@ def test_a_job_may_be_spread_again_for_a_later_run(machine: Machine) -> None:
     described = machine.run(codes="102,102,0/0;0")
 
     assert described["status"] == "SUCCEEDED"
-    assert [environment["SPREADS"] for environment in environments(machine)] == ["0", "1", "2"]
+    assert [environment["SHARD_ROUNDS"] for environment in environments(machine)] == ["0", "1", "2"]
 
 
 def test_a_shard_that_is_interrupted_is_repeated_alone_and_on_demand(machine: Machine) -> None:

@@ -161,7 +161,7 @@ def calls_in(*paths: Path) -> set[str]:
             else:
                 # a call of a client that the table does not know at all
                 client = re.fullmatch(
-                    r"clients\.client\(clients\.\w+\)|engine|logs|self\._(s3|ssm)", ast.unparse(node.func.value)
+                    r"clients\.client\(clients\.\w+\)|logs|self\._(s3|ssm)", ast.unparse(node.func.value)
                 )
                 assert client is None, f"{path.name} calls {node.func.attr}, which has no entry in ACTIONS"
     return made
@@ -375,15 +375,15 @@ def test_submit_writes_the_records_of_jobs_without_a_task_and_no_tasks_own() -> 
 
 
 def test_limits_reach_the_parts_that_hold_them() -> None:
-    def told(variables: Any) -> dict[str, Any]:
+    def passed_on(variables: Any) -> dict[str, Any]:
         pairs = variables.items() if isinstance(variables, dict) else ((one["Name"], one["Value"]) for one in variables)
         return {name: value["Ref"] for name, value in pairs if name.startswith("MAX_")}
 
     submit = RESOURCES["ComposeRunnerSubmit"]["Properties"]["Environment"]["Variables"]
-    assert told(submit) == {"MAX_ITERATIONS": "MaxIterations", "MAX_RUNNING_JOBS": "MaxRunningJobs"}
+    assert passed_on(submit) == {"MAX_ITERATIONS": "MaxIterations", "MAX_RUNNING_JOBS": "MaxRunningJobs"}
     for size in ("Standard", "Large"):
         (container,) = RESOURCES[f"{size}TaskDefinition"]["Properties"]["ContainerDefinitions"]
-        assert told(container["Environment"]) == {
+        assert passed_on(container["Environment"]) == {
             "MAX_SHARDS": "MaxShards",
             "MAX_ITERATIONS": "MaxIterations",
             "MAX_PREDICTED_CORE_HOURS": "MaxPredictedCoreHours",

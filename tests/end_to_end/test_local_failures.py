@@ -28,7 +28,7 @@ KILLED_TASK = REPOSITORY / "tests" / "support" / "killed_task.py"
 STUDYSET = synthetic.random_studyset(n_studies=6)
 MAPS = {"z.nii.gz", "p.nii.gz"}
 DISK_BYTES = 16 * 1024
-# room for the service's own records and for no map
+# space for the service's own records and for no map
 DATA_DISK_BYTES = 600 * 1024
 
 
@@ -98,7 +98,7 @@ def jobs(service: RunningService) -> dict[str, dict[str, Any]]:
     return {name: service.submit(name) for name in names}
 
 
-def names_of(service: RunningService, artifact_prefix: str) -> set[str]:
+def artifact_names(service: RunningService, artifact_prefix: str) -> set[str]:
     artifacts = service.post("results", artifact_prefix=artifact_prefix).document["artifacts"]
     return {artifact["filename"] for artifact in artifacts}
 
@@ -131,7 +131,7 @@ def test_an_upload_that_compose_refuses_fails_with_its_words_and_keeps_the_artif
     ended = service.wait_for(job["job_id"], JOB_SECONDS)
     assert ended["status"] == "FAILED"
     assert "the collection cannot be made" in ended["error"]
-    assert names_of(service, job["artifact_prefix"]) >= MAPS
+    assert artifact_names(service, job["artifact_prefix"]) >= MAPS
     assert attempts(service, job["artifact_prefix"]) == 1
 
 
@@ -166,11 +166,11 @@ def test_a_service_whose_disk_is_full_says_so_and_no_traceback_is_in_its_log(
             job = service.submit("full-disk", no_upload=True)
             ended = service.wait_for(job["job_id"], JOB_SECONDS)
             messages = service.messages(job["artifact_prefix"])
-            told = service.log
+            logged = service.log
     assert ended["status"] == "FAILED"
     assert ended["error"].startswith("The disk that keeps the service's data is full")
     assert messages.count("workflow.start") == 1
-    assert "Traceback" not in told
+    assert "Traceback" not in logged
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -181,7 +181,7 @@ def test_a_task_that_is_killed_in_any_stage_is_repeated_and_ends_well(
     ended = service.wait_for(job["job_id"], JOB_SECONDS)
     assert ended["status"] == "SUCCEEDED", ended
     assert attempts(service, job["artifact_prefix"]) == 2
-    assert names_of(service, job["artifact_prefix"]) >= MAPS
+    assert artifact_names(service, job["artifact_prefix"]) >= MAPS
     made = [result for result in compose.results.values() if result.created["meta_analysis_id"] == f"killed-{stage}"]
     assert [len(result.uploads) for result in made] == [1]
 
@@ -193,7 +193,7 @@ def test_a_task_that_is_killed_every_time_fails_with_a_reason_and_keeps_its_arti
     ended = service.wait_for(job["job_id"], JOB_SECONDS)
     assert ended["status"] == "FAILED"
     assert "interrupted" in ended["error"]
-    assert names_of(service, job["artifact_prefix"]) >= MAPS
+    assert artifact_names(service, job["artifact_prefix"]) >= MAPS
     messages = service.messages(job["artifact_prefix"])
     assert messages.count("workflow.start") == 4
     assert messages.count("artifacts.uploaded") == 1  # what was computed once is not computed again

@@ -161,7 +161,7 @@ def artifact(service: RunningService, job: dict[str, Any]) -> Any:
     return next(one for one in answer["artifacts"] if one["filename"] == "metadata.json")
 
 
-def jobs_of(service: RunningService) -> list[str]:
+def list_jobs(service: RunningService) -> list[str]:
     return sorted(path.name for path in (service.data / "jobs").glob("*"))
 
 
@@ -170,7 +170,7 @@ def test_pages_of_other_sites_and_other_names_are_refused_on_every_port(
 ) -> None:
     bucket = urlsplit(artifact["url"]).path.split("/")[1]
     valid = urlsplit(artifact["url"])
-    before = jobs_of(service)
+    before = list_jobs(service)
     for port in ports:
         for method, target, headers, body in (
             *attempts(job, bucket),
@@ -180,13 +180,13 @@ def test_pages_of_other_sites_and_other_names_are_refused_on_every_port(
                 status, answered = ask(port, method, target, {**headers, **added}, body)
                 assert status in (403, 405), (port, method, target, added, status)
                 assert not [name for name in answered if name.startswith("access-control")]
-    assert jobs_of(service) == before
+    assert list_jobs(service) == before
 
 
 def test_ports_that_are_not_for_clients_answer_nobody_without_the_secret(
     service: RunningService, ports: list[int], job: dict[str, Any], artifact: dict[str, Any]
 ) -> None:
-    before = jobs_of(service)
+    before = list_jobs(service)
     # the demo's Compose tells everybody its one meta-analysis, and no other port does
     path = f"/api/meta-analyses/{studies.META_ANALYSIS_ID}"
     open_to_clients = [port for port in ports if ask(port, "GET", path, {}, b"")[0] == 200]
@@ -198,7 +198,7 @@ def test_ports_that_are_not_for_clients_answer_nobody_without_the_secret(
             status, answered = ask(port, method, target, headers, body)
             assert status >= 400, (port, method, target, status)
             assert not [name for name in answered if name.startswith("access-control")]
-    assert jobs_of(service) == before
+    assert list_jobs(service) == before
 
 
 def test_an_artifacts_address_opens_one_object_on_its_own_port_only(
@@ -317,20 +317,20 @@ def other_site() -> Iterator[int]:
 def test_a_page_of_another_site_starts_and_reads_nothing_in_a_browser(
     service: RunningService, ports: list[int], other_site: int, browser: Chrome
 ) -> None:
-    before = jobs_of(service)
+    before = list_jobs(service)
     browser.set_script_timeout(120)
     for host in ("localhost", "127.0.0.1"):
         browser.get(f"http://{host}:{other_site}/")
         assert browser.execute_async_script(SCRIPT, ports, studies.META_ANALYSIS_ID) == []
-    assert jobs_of(service) == before
+    assert list_jobs(service) == before
     # the same request from a client is served
     service.submit(studies.META_ANALYSIS_ID, artifact_prefix="from-a-client")
-    assert jobs_of(service) == sorted([*before, "from-a-client.json"])
+    assert list_jobs(service) == sorted([*before, "from-a-client.json"])
 
 
 @pytest.mark.slow
 def test_an_artifact_that_is_opened_reaches_no_port(service: RunningService, ports: list[int], browser: Chrome) -> None:
-    before = jobs_of(service)
+    before = list_jobs(service)
     folder = service.data / "artifacts" / "with-a-page"
     folder.mkdir()
     (folder / "page.html").write_bytes(PAGE)
@@ -340,7 +340,7 @@ def test_an_artifact_that_is_opened_reaches_no_port(service: RunningService, por
     assert browser.execute_script("return window.origin") == "null"
     browser.set_script_timeout(120)
     assert browser.execute_async_script(SCRIPT, ports, studies.META_ANALYSIS_ID) == []
-    assert jobs_of(service) == before
+    assert list_jobs(service) == before
 
 
 def test_a_token_is_wanted_of_every_request_and_shown_nowhere(tmp_path: Path) -> None:

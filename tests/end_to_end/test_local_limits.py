@@ -1,4 +1,4 @@
-"""What a caller may ask of a service, from the parameter of the deployment to what Compose and a person are told."""
+"""What a caller may ask of a service, from the parameter of the deployment to what Compose and a person see."""
 
 from __future__ import annotations
 

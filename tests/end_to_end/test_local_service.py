@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("moto", reason="needs the local extra")
 
 from tests.support.compose_stand_in import ComposeStandIn
-from tests.support.running_service import RunningService, task_of
+from tests.support.running_service import RunningService, find_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_an_analysis_that_cannot_run_fails_once_with_its_reason(service: Running
     assert service.post("results", artifact_prefix=submitted["artifact_prefix"]).document["artifacts"]
 
 
-def test_what_may_pass_is_tried_again(service: RunningService, tmp_path: Path) -> None:
+def test_a_temporary_failure_is_retried(service: RunningService, tmp_path: Path) -> None:
     mark = str(tmp_path / "mark").replace("/", "+")
     submitted = service.submit(f"again_{mark}")
     ended = service.wait_for(submitted["job_id"])
@@ -184,10 +184,10 @@ def test_a_service_that_is_killed_leaves_no_task_behind_and_reports_its_jobs_as_
     with RunningService(tmp_path, *hosts) as first:
         ran = first.submit("waits")
         first.wait_for_message(ran["artifact_prefix"], "workflow.stage")
-        assert task_of(ran["artifact_prefix"]) is not None
+        assert find_task(ran["artifact_prefix"]) is not None
         first.stop(signal.SIGKILL)
     deadline = time.monotonic() + 30
-    while task_of(ran["artifact_prefix"]) is not None:  # nobody would take what it writes
+    while find_task(ran["artifact_prefix"]) is not None:  # nobody would take what it writes
         assert time.monotonic() < deadline
         time.sleep(0.05)
     with RunningService(tmp_path, *hosts) as second:

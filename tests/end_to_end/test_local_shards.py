@@ -1,4 +1,4 @@
-"""A real job of the embedded service, spread over two tasks, one of which is killed on the way."""
+"""A real job of the embedded service, sharded over two tasks, one of which is killed on the way."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_a_job_that_is_spread_ends_with_the_maps_of_one_that_is_not(compose: Com
     expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").glob("*.nii.gz")}
 
     options = ("--compose-url", compose.compose_api, "--neurostore-url", compose.neurostore_api)
-    spread = ("--parameter", "ShardThresholdSeconds=0", "--parameter", "MaxShards=2")
-    with RunningService(tmp_path / "data", *options, *spread, stub=False, REPORT="false") as service:
+    sharding = ("--parameter", "ShardThresholdSeconds=0", "--parameter", "MaxShards=2")
+    with RunningService(tmp_path / "data", *options, *sharding, stub=False, REPORT="false") as service:
         submitted = service.submit("long", no_upload=True)
         kill_shard(0)
         ended = service.wait_for(submitted["job_id"], JOB_SECONDS)

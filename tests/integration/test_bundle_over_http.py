@@ -293,7 +293,7 @@ def test_a_meta_analysis_without_specification_is_an_error_before_anything_else_
     assert not any(request.path.startswith(STORE_HOST) for request in compose.requests)
 
 
-def test_what_may_pass_is_tried_again(compose: ComposeStandIn) -> None:
+def test_a_temporary_failure_is_retried(compose: ComposeStandIn) -> None:
     put_live(compose)
     compose.fail("GET", "meta-analyses/meta", Answer(503))
     compose.fail("GET", "studysets/storeset", Answer(drop=True), host=STORE_HOST)

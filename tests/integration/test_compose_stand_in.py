@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @given(st.lists(st.tuples(st.sampled_from(["maps", "tables"]), st.binary(max_size=60)), max_size=4))
 def test_multipart_uploads_are_taken_apart_byte_for_byte(files: list[tuple[str, bytes]]) -> None:
-    fields = [(name, (f"{place}.nii.gz", content)) for place, (name, content) in enumerate(files)]
+    fields = [(name, (f"{index}.nii.gz", content)) for index, (name, content) in enumerate(files)]
     body, content_type = urllib3.encode_multipart_formdata([*fields, ("text", "ü")])
     parts = parse_multipart(content_type, body)
     assert parts == [
-        *(Part(name, f"{place}.nii.gz", content) for place, (name, content) in enumerate(files)),
+        *(Part(name, f"{index}.nii.gz", content) for index, (name, content) in enumerate(files)),
         Part("text", None, "ü".encode()),
     ]
 

@@ -47,8 +47,8 @@ def compiled() -> set[tuple[str, str, str]]:
         if name.startswith(("compose_runner.analysis.compute.engine", "nimare.meta")):
             for function in vars(module).values():
                 if isinstance(function, Dispatcher):
-                    place = (function.py_func.__module__, function.py_func.__name__)
-                    found.update((*place, str(types)) for types in function.signatures)
+                    identity = (function.py_func.__module__, function.py_func.__name__)
+                    found.update((*identity, str(types)) for types in function.signatures)
     return found
 
 

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from compose_runner.service import lambda_http
 from compose_runner.service.aws import clients
 from tests.support import embedded_aws as embedded
-from tests.support.aws_failures import Body, instance_of, walk
+from tests.support.aws_failures import Body, make_error, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ def network() -> Iterator[Network]:
         yield made
 
 
-def answer_of(function: str) -> tuple[int, dict[str, Any]]:
+def call_function(function: str) -> tuple[int, dict[str, Any]]:
     handler = importlib.import_module(f"functions.{function}.app").handler
     event = {"requestContext": {"http": {"method": "POST"}}, "body": json.dumps(PAYLOADS[function])}
     answer = handler(event, None)
@@ -68,7 +68,7 @@ def answer_of(function: str) -> tuple[int, dict[str, Any]]:
 
 def check_all() -> None:
     for function in PAYLOADS:
-        status, body = answer_of(function)
+        status, body = call_function(function)
         assert status == 500, function
         assert set(body) <= {"status", "error", "artifact_prefix"}
         assert body["status"] == "FAILED"
@@ -84,7 +84,7 @@ def check_all() -> None:
 )
 def test_every_error_of_botocore_is_told_in_the_contracts_form(kind: type[BaseException], network: Network) -> None:
     def fail(**_: Any) -> None:
-        raise instance_of(kind)
+        raise make_error(kind)
 
     network.replace(fail)
 
@@ -109,6 +109,6 @@ def test_a_bucket_that_fails_costs_status_its_details_only(network: Network) -> 
 
     network.replace(fail, "s3")
 
-    status, body = answer_of("status")
+    status, body = call_function("status")
     assert (status, body["status"]) == (200, "SUCCEEDED")
     assert "result" not in body

@@ -227,15 +227,15 @@ def test_refused_and_unanswered_hosts_are_told_alike(tmp_path: Path, monkeypatch
         pass
     with HostileHost(once(answer(404))) as listening:
         monkeypatch.setattr("compose_runner.compose.addresses.PUBLIC_PORTS", frozenset({listening.port, gone.port}))
-        for place in (listening, gone):
-            reasons.add(stage_images(studyset_with(place.address), tmp_path / "a", attempts=0).maps[0].reason)
+        for host in (listening, gone):
+            reasons.add(stage_images(studyset_with(host.address), tmp_path / "a", attempts=0).maps[0].reason)
         assert listening.connections == 0
     assert reasons == {"the map could not be fetched from 127.0.0.1"}
     monkeypatch.setattr(connections, "is_public", lambda _address: True)
     with HostileHost(once(answer(404))) as public:
         monkeypatch.setattr("compose_runner.compose.addresses.PUBLIC_PORTS", frozenset({public.port, gone.port}))
-        (told,) = stage_images(studyset_with(public.address), tmp_path / "b", attempts=0).maps
-        assert told.reason in reasons
+        (staged,) = stage_images(studyset_with(public.address), tmp_path / "b", attempts=0).maps
+        assert staged.reason in reasons
     with pytest.raises(ServiceUnavailableError, match=r"the map could not be fetched from 127\.0\.0\.1 \(127"):
         stage_images(studyset_with(gone.address), tmp_path / "c", attempts=0)
 

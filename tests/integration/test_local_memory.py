@@ -32,7 +32,7 @@ METADATA = "moto.utilities.utils.LowercaseDict"
 
 
 class Jobs:
-    """An engine with one state machine, and with a state directory or without one."""
+    """An embedded AWS with one state machine, and with a state directory or without one."""
 
     def __init__(self, aws: EmbeddedAws, state_directory: StateDirectory | None) -> None:
         self.aws = aws

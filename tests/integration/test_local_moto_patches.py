@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """A running engine, what a task needs, and names that are used once."""
+    """A running embedded AWS, what a task needs, and names that are used once."""
 
     def __init__(self, aws: EmbeddedAws, folder: Path) -> None:
         self.aws = aws
@@ -63,7 +63,7 @@ class Bench:
         return str(started["executionArn"])
 
     def start_waiting_task(self) -> str:
-        """Start an execution whose task waits until it is told to stop."""
+        """Start an execution whose task waits until it is asked to stop."""
         mark = self.folder / self.name()
         arn = self.start(machine(Run=run_task(self.made, f"wait {mark}")))
         wait_until(mark.exists)
@@ -108,8 +108,8 @@ def test_every_patch_has_a_test_here() -> None:
     assert tested == {patch.name for patch in moto_patches.PATCHES}
 
 
-def test_moto_is_as_it_was_when_the_engine_has_ended() -> None:
-    # in a process of its own: an engine of another test may run in this one
+def test_moto_is_as_it_was_when_the_embedded_aws_has_ended() -> None:
+    # in a process of its own: an embedded AWS of another test may run in this one
     program = (
         "from compose_runner.local.aws import moto_patches as m;"
         "seen = lambda: [vars(p.owner).get(name) for p in m.PATCHES for name in p.attributes];"
@@ -349,32 +349,32 @@ def test_a_path_is_parsed_at_every_use(bench: Bench) -> None:
 
 
 class StatePersister:
-    """Counts what it is told, and knows of one execution and one record."""
+    """Lists its calls, and knows of one execution and one record."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def want_objects(self, bucket: str, name: str | None) -> None:
-        self.told.append(f"wanted {name}")
+        self.calls.append(f"wanted {name}")
 
     def keep_object(self, key: Any) -> None:
-        self.told.append(f"object {key.name}")
+        self.calls.append(f"object {key.name}")
 
     def forget_object(self, bucket: str, name: str) -> None:
-        self.told.append(f"deleted {name}")
+        self.calls.append(f"deleted {name}")
 
     def keep_execution(self, execution: Any) -> None:
-        self.told.append(f"execution {execution.status}")
+        self.calls.append(f"execution {execution.status}")
 
     def keep_line(self, group: str, timestamp: int, line: str) -> bool:
-        self.told.append(f"line {line} of {group} at {timestamp}")
+        self.calls.append(f"line {line} of {group} at {timestamp}")
         return True
 
     def knows_execution(self, state_machine_arn: str, name: str) -> bool:
         return name == "earlier"
 
     def earlier_execution(self, execution_arn: str) -> Any:
-        self.told.append("asked for an execution")
+        self.calls.append("asked for an execution")
 
     def records(self, group: str, field: str, value: str) -> list[Any]:
         return [SimpleNamespace(timestamp=1000 + number, message=f"{value} {number}") for number in range(3)]
@@ -387,31 +387,31 @@ def persister(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> StatePersister:
     return persister
 
 
-def test_nobody_is_told_of_objects(bench: Bench, persister: StatePersister) -> None:
+def test_objects_are_not_handed_on(bench: Bench, persister: StatePersister) -> None:
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="a-bucket")
     s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
     s3.delete_object(Bucket="a-bucket", Key="key")
-    assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
+    assert [what for what in persister.calls if what != "wanted key"] == ["object key", "deleted key"]
     with moto_patches.without("objects as files"):
         s3.put_object(Bucket="a-bucket", Key="key", Body=b"")
         s3.delete_object(Bucket="a-bucket", Key="key")
-    assert [what for what in persister.told if what != "wanted key"] == ["object key", "deleted key"]
+    assert [what for what in persister.calls if what != "wanted key"] == ["object key", "deleted key"]
 
 
-def test_nobody_is_told_which_objects_are_wanted(bench: Bench, persister: StatePersister) -> None:
+def test_objects_that_are_wanted_are_not_asked_for(bench: Bench, persister: StatePersister) -> None:
     s3 = bench.aws.client("s3")
     s3.create_bucket(Bucket="b-bucket")
     s3.put_object(Bucket="b-bucket", Key="job/file", Body=b"")
-    persister.told.clear()
+    persister.calls.clear()
     s3.get_object(Bucket="b-bucket", Key="job/file")
     s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
-    assert set(persister.told) == {"wanted job/file", "wanted job/"}
-    persister.told.clear()
+    assert set(persister.calls) == {"wanted job/file", "wanted job/"}
+    persister.calls.clear()
     with moto_patches.without("objects when they are wanted"):
         s3.get_object(Bucket="b-bucket", Key="job/file")
         s3.list_objects_v2(Bucket="b-bucket", Prefix="job/")
-    assert persister.told == []
+    assert persister.calls == []
 
 
 def test_an_execution_that_left_memory_is_unknown(bench: Bench, persister: StatePersister) -> None:
@@ -420,13 +420,13 @@ def test_an_execution_that_left_memory_is_unknown(bench: Bench, persister: State
     arn = states.create_state_machine(name="left", definition=definition, roleArn="arn:aws:iam::123456789012:role/r")
     started = states.start_execution(stateMachineArn=arn["stateMachineArn"], name="now")["executionArn"]
     bench.aws.wait_for(started)
-    persister.told.clear()
+    persister.calls.clear()
     for _ in range(2):
         with pytest.raises(ClientError, match="ExecutionDoesNotExist"):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
         with moto_patches.without("earlier executions, described"), pytest.raises(ClientError):
             states.describe_execution(executionArn=started.replace(":now", ":earlier"))
-    assert persister.told == ["asked for an execution"] * 2
+    assert persister.calls == ["asked for an execution"] * 2
     with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
         states.start_execution(stateMachineArn=arn["stateMachineArn"], name="earlier")
     with moto_patches.without("earlier executions, by name"):
@@ -467,29 +467,29 @@ def test_pages_of_every_site_may_read_answers(bench: Bench) -> None:
         assert "Access-Control-Allow-Origin" in client.get("/", headers={"Origin": "https://a.example"}).headers
 
 
-def test_nobody_is_told_of_executions_that_begin(bench: Bench, persister: StatePersister) -> None:
+def test_executions_that_begin_are_not_handed_on(bench: Bench, persister: StatePersister) -> None:
     definition = machine(Wait={"Type": "Wait", "Seconds": 60, "End": True})
     arns = [bench.start(definition)]
-    assert persister.told == ["execution RUNNING"]
+    assert persister.calls == ["execution RUNNING"]
     with moto_patches.without("beginnings of executions"):
         arns.append(bench.start(definition))
-    assert persister.told == ["execution RUNNING"]
+    assert persister.calls == ["execution RUNNING"]
     for arn in arns:
         bench.aws.client("stepfunctions").stop_execution(executionArn=arn)
         bench.aws.wait_for(arn)
 
 
-def test_nobody_is_told_of_log_records(bench: Bench, persister: StatePersister) -> None:
+def test_log_records_are_not_handed_on(bench: Bench, persister: StatePersister) -> None:
     logs = bench.aws.client("logs")
     logs.create_log_group(logGroupName="/group")
     logs.create_log_stream(logGroupName="/group", logStreamName="stream")
     now = int(time.time() * 1000)
     record = {"logGroupName": "/group", "logStreamName": "stream", "logEvents": [{"timestamp": now, "message": "text"}]}
     logs.put_log_events(**record)
-    assert persister.told == [f"line text of /group at {now}"]
+    assert persister.calls == [f"line text of /group at {now}"]
     with moto_patches.without("log records as lines"):
         logs.put_log_events(**record)
-    assert len(persister.told) == 1
+    assert len(persister.calls) == 1
 
 
 def test_an_object_that_the_disk_has_no_room_for_is_an_untold_failure(
@@ -529,10 +529,10 @@ TESTED = {
     test_every_record_matches_a_pattern_of_a_field: ["JSON filter patterns"],
     test_a_definition_is_parsed_for_every_execution: ["parsed once"],
     test_a_path_is_parsed_at_every_use: ["paths parsed once"],
-    test_nobody_is_told_of_objects: ["objects as files"],
-    test_nobody_is_told_of_log_records: ["log records as lines"],
-    test_nobody_is_told_of_executions_that_begin: ["beginnings of executions"],
-    test_nobody_is_told_which_objects_are_wanted: ["objects when they are wanted"],
+    test_objects_are_not_handed_on: ["objects as files"],
+    test_log_records_are_not_handed_on: ["log records as lines"],
+    test_executions_that_begin_are_not_handed_on: ["beginnings of executions"],
+    test_objects_that_are_wanted_are_not_asked_for: ["objects when they are wanted"],
     test_an_execution_that_left_memory_is_unknown: ["earlier executions, described", "earlier executions, by name"],
     test_records_are_only_in_memory: ["records as files"],
     test_everything_stays_in_a_list: ["no list of everything"],

@@ -69,7 +69,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return content.getvalue()
 
 
-def archive_of(**files: bytes) -> bytes:
+def make_archive(**files: bytes) -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         for name, inner in files.items():
@@ -235,9 +235,9 @@ def test_a_static_one_with_other_content_is_an_error(
     "content",
     [
         gzip.compress(b"no archive"),
-        archive_of(other=b"x"),
-        archive_of(**{"release/studyset.json": b"{}"}),
-        archive_of(**{"../outside.txt": b"x"}),
+        make_archive(other=b"x"),
+        make_archive(**{"release/studyset.json": b"{}"}),
+        make_archive(**{"../outside.txt": b"x"}),
     ],
 )
 def test_a_release_with_other_content_is_an_error(
@@ -272,9 +272,9 @@ def with_member(**fields: object) -> bytes:
         (with_member(type=tarfile.LNKTYPE, linkname="../../x"), "no plain file"),
         (with_member(type=tarfile.CHRTYPE), "no plain file"),
         (with_member(type=tarfile.FIFOTYPE), "no plain file"),
-        (archive_of(**{"/etc/passwd": b"x"}), "studyset.json"),
-        (archive_of(**{f"f{number}": b"" for number in range(30)}), "more than 20 files"),
-        (archive_of(big=bytes(1 << 20)), "unfolds to more than 1,000,000 bytes"),
+        (make_archive(**{"/etc/passwd": b"x"}), "studyset.json"),
+        (make_archive(**{f"f{number}": b"" for number in range(30)}), "more than 20 files"),
+        (make_archive(big=bytes(1 << 20)), "unfolds to more than 1,000,000 bytes"),
         (with_member(pax_headers={"comment": "x" * (1 << 21)}), "too long"),
     ],
 )

@@ -265,5 +265,5 @@ def test_the_exit_code_tells_how_many_tasks_are_wanted_and_is_no_other_code() ->
 
 
 def test_predictions_of_the_synthetic_jobs_are_not_zero() -> None:
-    # the tests above spread every run whose prediction is above 0
+    # the tests above share every run whose prediction is above 0
     assert all(cost.seconds(80, 8) > 0 for cost in prediction.costs().values())

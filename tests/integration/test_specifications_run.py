@@ -245,7 +245,7 @@ def test_another_kernel_can_be_named() -> None:
 
 
 class FasterMKDADensity(MKDADensity):  # type: ignore[misc]
-    """A subclass as an engine would offer it."""
+    """A subclass as `engine` offers it."""
 
 
 @pytest.mark.parametrize(

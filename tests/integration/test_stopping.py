@@ -1,4 +1,4 @@
-"""A command that is told to stop ends at once, wherever it is: its code, its last words, and what is left of it."""
+"""A command that is asked to stop ends at once, wherever it is: its code, its last words, and what is left of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ META_ANALYSIS: dict[str, Any] = {
 }
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
 # each is somewhere where Python alone would not end, or would end with something else to say
-PLACES = {
+SITUATIONS = {
     "compiled code": "ctypes.CDLL(None).sleep(600)",
     "a wait for a thread": """
         with ThreadPoolExecutor(1) as threads:
@@ -76,15 +76,15 @@ from compose_runner.commands.exit_codes import exit_with_code
 
 def action():
     print("ready", file=sys.stderr, flush=True)
-    {place}
+    {situation}
 
 exit_with_code(action)
 """
 
 
-def program(place: str) -> list[str]:
-    lines = [line.removeprefix("    ") for line in PLACES[place].splitlines()]
-    return [sys.executable, "-c", PROGRAM.format(place="\n".join(lines).strip())]
+def program(situation: str) -> list[str]:
+    lines = [line.removeprefix("    ") for line in SITUATIONS[situation].splitlines()]
+    return [sys.executable, "-c", PROGRAM.format(situation="\n".join(lines).strip())]
 
 
 def last_line(said: str) -> str:
@@ -95,13 +95,13 @@ def last_line(said: str) -> str:
 
 
 @pytest.mark.parametrize("sent", CODES, ids=lambda number: number.name)
-@pytest.mark.parametrize("place", PLACES)
-def test_every_signal_ends_a_command_wherever_it_is(place: str, sent: signal.Signals, tmp_path: Path) -> None:
-    with RunningCommand(*program(place), tmp_path) as command:
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_signal_ends_a_command_wherever_it_is(situation: str, sent: signal.Signals, tmp_path: Path) -> None:
+    with RunningCommand(*program(situation), tmp_path) as command:
         command.wait_for_words("ready")
-        if place == "children":
+        if situation == "children":
             command.wait_until(lambda: len(command.processes()) == 4)
-        if place == "the writing of a result":
+        if situation == "the writing of a result":
             command.wait_until(lambda: list(tmp_path.rglob("z.nii.gz")))
         code, out, said = command.end_with(sent)
         command.wait_for_all_to_end()
@@ -222,7 +222,7 @@ def test_an_upload_ends_and_is_gone_on_with(compose: ComposeStandIn, earlier: Pa
     assert list(compose.results) == ["result1"]
 
 
-def bundle_of(folder: Path, studyset: dict[str, Any], specification: dict[str, Any]) -> Path:
+def write_bundle(folder: Path, studyset: dict[str, Any], specification: dict[str, Any]) -> Path:
     documents = {"studyset": studyset, "annotation": synthetic.annotated(studyset), "specification": specification}
     path = folder / "bundle.json"
     path.write_text(json.dumps(documents), encoding="utf-8")
@@ -231,7 +231,7 @@ def bundle_of(folder: Path, studyset: dict[str, Any], specification: dict[str, A
 
 @pytest.mark.slow
 def test_a_run_that_draws_figures_ends_with_all_of_its_processes(tmp_path: Path) -> None:
-    bundle = bundle_of(tmp_path, STUDYSET, META_ANALYSIS["specification"])
+    bundle = write_bundle(tmp_path, STUDYSET, META_ANALYSIS["specification"])
     arguments = ("--bundle", bundle, "--result-dir", tmp_path / "results", "--n-cores", "3", "--log-format", "json")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -255,7 +255,7 @@ def test_a_run_that_waits_for_maps_ends(compose: ComposeStandIn, tmp_path: Path)
         compose.fail_path("GET", f"maps/{number}.nii.gz", Answer(hold=threading.Event()))
         study["analyses"][0]["images"] = [{"id": f"i{number}", "value_type": "Z map", "url": address, "filename": None}]
     specification = synthetic.specification("Stouffers", kind="IBMA", corrector=None, corrector_args=None)
-    bundle = bundle_of(tmp_path, studyset, specification)
+    bundle = write_bundle(tmp_path, studyset, specification)
     host = urlsplit(str(studyset["studies"][0]["analyses"][0]["images"][0]["url"])).netloc
     arguments = ("--bundle", bundle, "--result-dir", tmp_path / "results", "--allow-host", host)
     with RunningCommand(COMPOSE_RUN, *arguments) as command:

@@ -228,12 +228,12 @@ def test_a_task_that_is_told_to_stop_uploads_what_it_has_and_exits_with_75(
         read += process.stdout.readline()
 
     process.terminate()
-    ended = around.end_of(process, before=read)
+    ended = around.wait_for_end(process, before=read)
 
     assert ended.exit_code == 75
     assert "workflow.interrupted" in ended.messages
     assert set(around.objects()) == {"metadata.json", "z.nii.gz"}
-    assert "told to stop" in around.metadata()["error"]
+    assert "asked to stop" in around.metadata()["error"]
     assert around.keys_left() == 1
 
 
@@ -256,7 +256,7 @@ def test_progress_is_kept_in_an_object_while_the_task_runs(around: Surroundings)
         assert process.poll() is None
     record = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
     process.terminate()
-    around.end_of(process)
+    around.wait_for_end(process)
 
     assert record["stage"] in ("fetch", "correct")
     assert record["updated"]

@@ -21,7 +21,7 @@ from task import aws_errors, checkpoints, job_objects
 from task.checkpoints import S3Checkpoints
 from task.job_objects import JobKeyParameters, JobObjects
 from task.settings import TaskSettings
-from tests.support.aws_failures import Body, instance_of, walk
+from tests.support.aws_failures import Body, make_error, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ def test_every_error_of_the_libraries_is_typed_and_passes_unless_it_is_known_not
     kind: type[BaseException], refused: Any
 ) -> None:
     def fail(**_: Any) -> None:
-        raise instance_of(kind)
+        raise make_error(kind)
 
     stays = {one.__name__ for one in kind.__mro__} & MISCONFIGURED
     for name, error in refused(fail).items():
@@ -152,7 +152,7 @@ def answering(code: str, status: int) -> Callable[..., Any]:
             body = f'{{"__type": "{code}", "message": "text"}}'
         else:
             body = f"<Error><Code>{code}</Code><Message>text</Message></Error>"
-        # where a bucket is is told with a redirect, and followed once
+        # where a bucket is is answered with a redirect, and followed once
         return AWSResponse(
             request.url, status, HTTPHeaders.from_dict({"x-amz-bucket-region": "eu-west-1"}), Body(body.encode())
         )
@@ -161,7 +161,7 @@ def answering(code: str, status: int) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(("code", "status"), RETRYABLE.items())
-def test_a_refusal_that_may_pass_is_tried_again(code: str, status: int, refused: Any) -> None:
+def test_a_temporary_refusal_is_retried(code: str, status: int, refused: Any) -> None:
     errors = refused(answering(code, status))
 
     assert {error.exit_code for error in errors.values()} == {EXIT_TRY_AGAIN}

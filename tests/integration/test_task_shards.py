@@ -63,7 +63,7 @@ sys.exit(task.main.main())
 """
 VARIABLES = {
     "SHARDS": "1",
-    "SPREADS": "0",
+    "SHARD_ROUNDS": "0",
     "MAX_SHARDS": "16",
     "SHARD_THRESHOLD_SECONDS": "900",
     "LARGE_TASK_CPU": "16384",
@@ -119,7 +119,7 @@ def test_a_job_goes_over_its_shards_to_its_artifacts_and_leaves_nothing_else(aro
     assert around.keys_left() == 1
     assert around.objects() == {}
 
-    last = around.run(SHARDS="3", SPREADS="1", NO_UPLOAD="true")
+    last = around.run(SHARDS="3", SHARD_ROUNDS="1", NO_UPLOAD="true")
     assert last.exit_code == 0, last.text
     content = around.aws.client("s3").get_object(Bucket=BUCKET, Key=f"{PREFIX}/{around.job}/z.nii.gz")["Body"].read()
     assert content == b"0+1+2"
@@ -127,7 +127,7 @@ def test_a_job_goes_over_its_shards_to_its_artifacts_and_leaves_nothing_else(aro
     assert (around.keys(".checkpoints"), around.keys(".progress")) == ([], [])
 
 
-def test_a_shard_that_may_pass_leaves_the_jobs_account_alone(around: Shared) -> None:
+def test_a_shard_that_can_be_retried_leaves_the_jobs_account_alone(around: Shared) -> None:
     around.send_key()
 
     ended = around.run("busy", SHARD="0", SHARDS="3")
@@ -145,14 +145,14 @@ def test_a_shard_that_cannot_pass_leaves_the_reason(around: Shared) -> None:
 
 
 def test_a_task_knows_how_far_and_from_when_on_a_job_may_be_spread(around: Shared) -> None:
-    def told(**changes: str) -> dict[str, Any]:
+    def sharding(**changes: str) -> dict[str, Any]:
         records: list[Any] = [record["message"] for record in around.run(NO_UPLOAD="true", **changes).records]
         options: dict[str, Any] = next(record for record in records if "most_shards" in record)
         return options
 
-    assert told() == {"continues": False, "most_shards": 16, "threshold": 900.0, "cores": 16}
-    assert told(ATTEMPT="2")["continues"] is True
-    again = told(SPREADS="3", SHARDS="3")
+    assert sharding() == {"continues": False, "most_shards": 16, "threshold": 900.0, "cores": 16}
+    assert sharding(ATTEMPT="2")["continues"] is True
+    again = sharding(SHARD_ROUNDS="3", SHARDS="3")
     assert (again["continues"], again["most_shards"]) == (True, 1)
 
 

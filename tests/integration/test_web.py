@@ -13,7 +13,7 @@ from tests.support.compose_stand_in import Answer, ComposeStandIn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLACE = "studysets/s1"
+STUDYSET_PATH = "studysets/s1"
 
 
 @pytest.fixture
@@ -28,20 +28,20 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _address(compose: ComposeStandIn) -> str:
-    return f"{compose.compose_api}/{PLACE}"
+    return f"{compose.compose_api}/{STUDYSET_PATH}"
 
 
 def test_a_document_is_fetched(compose: ComposeStandIn) -> None:
-    compose.put(PLACE, {"id": "s1"})
+    compose.put(STUDYSET_PATH, {"id": "s1"})
     assert http_client.get_json(_address(compose), "studyset s1") == {"id": "s1"}
 
 
 @pytest.mark.parametrize(
     "passing", [Answer(429, headers={"Retry-After": "0"}), Answer(500), Answer(502), Answer(503), Answer(drop=True)]
 )
-def test_what_may_pass_is_tried_again(compose: ComposeStandIn, passing: Answer) -> None:
-    compose.put(PLACE, {"id": "s1"})
-    compose.fail("GET", PLACE, passing, passing)
+def test_a_temporary_failure_is_retried(compose: ComposeStandIn, passing: Answer) -> None:
+    compose.put(STUDYSET_PATH, {"id": "s1"})
+    compose.fail("GET", STUDYSET_PATH, passing, passing)
     assert http_client.get_json(_address(compose), "studyset s1") == {"id": "s1"}
     assert len(compose.requests) == 3
 
@@ -49,7 +49,7 @@ def test_what_may_pass_is_tried_again(compose: ComposeStandIn, passing: Answer) 
 def test_a_service_that_stays_busy_is_a_temporary_error_that_names_document_and_address(
     compose: ComposeStandIn,
 ) -> None:
-    compose.fail("GET", PLACE, *[Answer(503)] * 9)
+    compose.fail("GET", STUDYSET_PATH, *[Answer(503)] * 9)
     with pytest.raises(ServiceUnavailableError) as raised:
         http_client.get_json(_address(compose), "studyset s1", attempts=2)
     assert raised.value.exit_code == 75
@@ -68,7 +68,7 @@ def test_a_service_that_is_not_there_is_a_temporary_error() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 def test_a_refusal_is_not_tried_again(compose: ComposeStandIn, status: int) -> None:
-    compose.fail("GET", PLACE, Answer(status))
+    compose.fail("GET", STUDYSET_PATH, Answer(status))
     with pytest.raises(DocumentMissingError, match=str(status)) as raised:
         http_client.get_json(_address(compose), "studyset s1")
     assert raised.value.exit_code == 1
@@ -77,6 +77,6 @@ def test_a_refusal_is_not_tried_again(compose: ComposeStandIn, status: int) -> N
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"\xff\xfe", b"{"])
 def test_an_answer_that_is_not_json_is_malformed(compose: ComposeStandIn, body: bytes) -> None:
-    compose.fail("GET", PLACE, Answer(200, body=body))
+    compose.fail("GET", STUDYSET_PATH, Answer(200, body=body))
     with pytest.raises(DocumentMalformedError, match="not JSON"):
         http_client.get_json(_address(compose), "studyset s1")

@@ -76,7 +76,7 @@ def test_no_module_imports_another_by_its_name_but_the_commands() -> None:
     }
 
 
-def imports_of(path: Path) -> set[str]:
+def read_imports(path: Path) -> set[str]:
     """Give the names of the modules that a file imports, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -89,14 +89,14 @@ def imports_of(path: Path) -> set[str]:
 
 def imported_with_support(path: Path) -> set[str]:
     """Give what a test imports, by itself or by a module of ``tests/support``."""
-    found = imports_of(path)
+    found = read_imports(path)
     open_ends, seen = list(found), set()
     while open_ends:
         parts = open_ends.pop().split(".")
         if parts[:2] != ["tests", "support"] or parts[2] in seen:
             continue
         seen.add(parts[2])
-        more = imports_of(REPOSITORY / "tests" / "support" / f"{parts[2]}.py")
+        more = read_imports(REPOSITORY / "tests" / "support" / f"{parts[2]}.py")
         open_ends += more
         found |= more
     return found
@@ -125,4 +125,4 @@ def test_nothing_outside_the_tests_imports_them() -> None:
     folders = ("compose_runner", "functions", "task", "benchmarks", "scripts", "examples", "docs")
     files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
 
-    assert [path for path in files if any(re.match(r"tests\b", name) for name in imports_of(path))] == []
+    assert [path for path in files if any(re.match(r"tests\b", name) for name in read_imports(path))] == []

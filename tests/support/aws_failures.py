@@ -20,7 +20,7 @@ def walk(kind: type[BaseException]) -> Iterator[type[BaseException]]:
         yield from walk(narrower)
 
 
-def instance_of(kind: type[BaseException]) -> BaseException:
+def make_error(kind: type[BaseException]) -> BaseException:
     """Make an error of a class, whatever its constructor wants."""
     if issubclass(kind, botocore.exceptions.ClientError):
         return kind({"Error": {"Code": "SlowDown", "Message": "text"}}, "PutObject")

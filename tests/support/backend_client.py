@@ -45,7 +45,7 @@ def poll(service: RunningService, job: dict[str, Any]) -> Poll:
 
 
 def run(service: RunningService, meta_analysis_id: str, seconds: float, **payload: Any) -> list[Poll]:
-    """Submit a job and look at it until it has ended, which is when the status is one of two words."""
+    """Submit a job and look at it until it has ended, which is when the status is one of two."""
     submitted = service.post("submit", meta_analysis_id=meta_analysis_id, **payload)
     assert submitted.status == 202, submitted
     deadline = time.monotonic() + seconds

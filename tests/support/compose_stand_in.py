@@ -205,7 +205,7 @@ class ComposeStandIn(HttpServer):
             self._planned.setdefault((method, path.strip("/")), deque()).extend(answers)
 
     def asked(self, method: str = "GET") -> Counter[str]:
-        """How often each place was asked for, such as ``neurostore.org/api/studysets/def``."""
+        """How often each path was requested, such as ``neurostore.org/api/studysets/def``."""
         with self._lock:
             return Counter(request.path for request in self.requests if request.method == method)
 

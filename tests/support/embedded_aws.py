@@ -57,7 +57,7 @@ class SampleAws:
         return self._clients[service]
 
     def execution(self, name: str) -> Any:
-        """Reach the engine's own record of an execution, whose state a test may set."""
+        """Reach Step Functions' own record of an execution, whose state a test may set."""
         machine = get_backend("stepfunctions")[ACCOUNT][REGION].state_machines[0]
         return next(execution for execution in machine.executions if execution.name == name)
 
@@ -117,7 +117,7 @@ def prepare(aws: SampleAws) -> None:
     aws.client("stepfunctions").create_state_machine(
         name="compose-runner",
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
-        roleArn=f"arn:aws:iam::{ACCOUNT}:role/engine",
+        roleArn=f"arn:aws:iam::{ACCOUNT}:role/state-machine",
     )
     aws.compose.put("meta-analyses/mHtoV82Dmnm9", {"id": "mHtoV82Dmnm9", "specification": STANDARD_SPECIFICATION})
     aws.compose.put("meta-analyses/large0000001", {"id": "large0000001", "specification": LARGE_SPECIFICATION})

@@ -66,7 +66,7 @@ def assert_same_result(ours: Any, nimares: Any) -> None:
 
 
 class MemoryStore:
-    """Keeps partial null distributions in memory; fails after a number of saves when it is told to."""
+    """Keeps partial null distributions in memory; fails after a number of saves on request."""
 
     def __init__(self, fail_after: int | None = None) -> None:
         self.kept: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FUNCTIONS = ("submit", "status", "logs", "results")
 
 
-def event_of(environ: dict[str, Any]) -> dict[str, Any]:
+def make_event(environ: dict[str, Any]) -> dict[str, Any]:
     """Make the event, payload version 2.0, of a WSGI request."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     headers = {
@@ -41,6 +41,6 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         start_response("200 OK", [("Content-Type", "application/json")])
         return [openapi.text().encode()]
     handler = importlib.import_module(f"functions.{path.strip('/').partition('/')[0]}.app").handler
-    answer = handler(event_of(environ), None)
+    answer = handler(make_event(environ), None)
     start_response(f"{answer['statusCode']} -", list(answer["headers"].items()))
     return [answer["body"].encode()]

@@ -89,10 +89,10 @@ def good_bundle(image_based: bool) -> dict[str, Any]:
 
 
 def fields(document: Any, at: Field = ()) -> list[Field]:
-    """Every place in a document but its root; of a list's items the first stands for all."""
+    """Every path in a document but its root; of a list's items the first stands for all."""
     first = document[:1] if isinstance(document, list) else ()
     steps = document.items() if isinstance(document, dict) else enumerate(first)
-    return [place for step, inner in steps for place in ((*at, step), *fields(inner, (*at, step)))]
+    return [path for step, inner in steps for path in ((*at, step), *fields(inner, (*at, step)))]
 
 
 def nested(depth: int) -> list[Any]:
@@ -143,10 +143,10 @@ def hostile_values(secret: Path) -> list[Any]:
 
 def with_value(document: Any, field: Field, value: Any) -> Any:
     document = copy.deepcopy(document)
-    place = document
+    part = document
     for step in field[:-1]:
-        place = place[step]
-    place[field[-1]] = value
+        part = part[step]
+    part[field[-1]] = value
     return document
 
 
@@ -259,8 +259,8 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
 
     @settings(max_examples=1000 if whole else 40, deadline=None, database=None, derandomize=True)
     @given(st.sampled_from(places), json_values)
-    def any_value_anywhere(place: tuple[int, Field], value: Any) -> None:
-        check(bundles[place[0]], place[1], value)
+    def any_value_anywhere(target: tuple[int, Field], value: Any) -> None:
+        check(bundles[target[0]], target[1], value)
 
     any_value_anywhere()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

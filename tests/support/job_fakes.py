@@ -17,7 +17,7 @@ STARTED = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
 @dataclass
 class ExecutionsInMemory:
-    """An engine that keeps executions by name."""
+    """A Step Functions that keeps executions by name."""
 
     kept: dict[str, Execution] = field(default_factory=dict)
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)

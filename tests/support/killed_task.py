@@ -1,6 +1,6 @@
 """The real task, which gets SIGKILL where its meta-analysis's name says.
 
-``killed-fit`` dies once, ``always-killed-fit`` always, when it has told that it begins the stage; in the stage
+``killed-fit`` dies once, ``always-killed-fit`` always, when it has reported that it begins the stage; in the stage
 ``upload`` it dies with one artifact uploaded. ``full-disk`` gets the disk that the variable FULL_DISK names.
 """
 

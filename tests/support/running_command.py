@@ -40,7 +40,7 @@ class RunningCommand:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})},
         )
-        self.told = ""
+        self.output = ""
 
     def __enter__(self) -> RunningCommand:
         return self
@@ -56,10 +56,10 @@ class RunningCommand:
     def wait_for_words(self, words: str) -> None:
         """Read what the command says until the words come."""
         assert self._process.stderr is not None
-        while words not in self.told:
+        while words not in self.output:
             line = self._process.stderr.readline()
-            assert line, f"it ended before it said {words!r}: {self.told[-2000:]}"
-            self.told += line
+            assert line, f"it ended before it said {words!r}: {self.output[-2000:]}"
+            self.output += line
 
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for something that the command does elsewhere."""

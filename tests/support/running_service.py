@@ -27,7 +27,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
 
 
-def task_of(artifact_prefix: str) -> int | None:
+def find_task(artifact_prefix: str) -> int | None:
     """Process that runs a job, or None; found in /proc."""
     wanted = f"ARTIFACT_PREFIX={artifact_prefix}".encode()
     for folder in Path("/proc").glob("[0-9]*"):

@@ -69,7 +69,7 @@ def analysis(
         "weights": [],
         "points": [
             {
-                "id": f"{analysis_id}-{place}",
+                "id": f"{analysis_id}-{index}",
                 "coordinates": list(xyz),
                 "kind": None,
                 "space": space,
@@ -77,7 +77,7 @@ def analysis(
                 "label_id": None,
                 "values": [],
             }
-            for place, xyz in enumerate(coordinates)
+            for index, xyz in enumerate(coordinates)
         ],
         "images": [dict(image) for image in images],
     }

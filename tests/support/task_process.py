@@ -78,9 +78,9 @@ class Surroundings:
 
     def run(self, behaviour: str = "succeed", **changes: str) -> Ended:
         """Run a task to its end."""
-        return self.end_of(self.start(behaviour, **changes))
+        return self.wait_for_end(self.start(behaviour, **changes))
 
-    def end_of(self, process: subprocess.Popen[str], before: str = "") -> Ended:
+    def wait_for_end(self, process: subprocess.Popen[str], before: str = "") -> Ended:
         """Wait for the end of a task and read its log, of which each line must be a JSON object."""
         text = before + process.communicate(timeout=60)[0]
         return Ended(process.returncode, text, [json.loads(line) for line in text.splitlines() if line.strip()])

@@ -104,15 +104,15 @@ def _record(completed: int, total: int | None, seconds_left: float | None, **fie
 
 
 def test_progress_of_shards_is_added_up_and_the_slowest_says_how_long() -> None:
-    spread = _record(0, 100, 60.0, shards=2)
-    whole = merged(spread, [_record(10, 50, 40.0), _record(25, 50, 25.0)])
+    sharded = _record(0, 100, 60.0, shards=2)
+    whole = merged(sharded, [_record(10, 50, 40.0), _record(25, 50, 25.0)])
     assert (whole.completed, whole.total, whole.percent, whole.seconds_left) == (35, 100, 35.0, 40.0)
-    assert whole.updated >= spread.updated
+    assert whole.updated >= sharded.updated
 
 
 def test_shards_that_have_not_begun_count_with_what_was_predicted() -> None:
-    spread = _record(0, 100, 60.0, shards=4)
+    sharded = _record(0, 100, 60.0, shards=4)
     preparing = _record(0, None, None, stage=Stage.FETCH)
-    whole = merged(spread, [_record(10, 25, 30.0), preparing])
+    whole = merged(sharded, [_record(10, 25, 30.0), preparing])
     assert (whole.completed, whole.seconds_left) == (10, 60.0)
-    assert merged(spread, [preparing]) == spread
+    assert merged(sharded, [preparing]) == sharded

@@ -38,7 +38,7 @@ def build(
     specification : Specification
         What to build.
     n_cores : int, optional
-        The most cores to use; all of the machine's by default. Neither it nor the specification's own wish exceeds
+        The most cores to use; all of the machine's by default. Neither it nor the specification's own number exceeds
         what the machine has.
     seed : int, optional
         The seed of every random draw where the specification gives none; without it every run draws anew.
@@ -74,18 +74,18 @@ def build(
     return estimator, corrector
 
 
-def usable_cores(*wishes: int | None) -> int:
-    """Find how many cores to use: the least of all wishes and of what this process may use of the machine.
+def usable_cores(*requested: int | None) -> int:
+    """Find how many cores to use: the least of all requested numbers and of what this process may use of the machine.
 
     Parameters
     ----------
-    *wishes : int or None
+    *requested : int or None
         Upper bounds; None and numbers below 1 mean no bound.
     """
     # os.process_cpu_count came with Python 3.13; where there is no affinity (macOS), the machine's count serves
     affinity = getattr(os, "sched_getaffinity", None)
     machine = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min([machine, *(wish for wish in wishes if wish is not None and wish >= 1)])
+    return min([machine, *(number for number in requested if number is not None and number >= 1)])
 
 
 def _replacement(name: str, nimare_class: type, estimator_class: EstimatorClass | None) -> type:

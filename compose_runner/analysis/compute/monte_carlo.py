@@ -95,7 +95,7 @@ class MonteCarloOptions:
         result_dir : Path
             Where checkpoints are when there is no other backend.
         progress : Progress
-            Told about permutations; knows the stage that asks for them.
+            Called as permutations advance; knows the stage that asks for them.
         prediction : Prediction
             How long they will take.
         seed : int

@@ -57,9 +57,9 @@ def run_meta_analysis(
     n_cores : int
         Cores for the diagnostics; estimator and corrector have their own.
     progress : Progress, optional
-        Told when each stage begins.
+        Called when a stage begins.
     problems : Problems, optional
-        Told which diagnostics failed.
+        Records which diagnostics failed.
 
     Returns
     -------
@@ -117,7 +117,7 @@ class _Described:
     diagnostic : nimare.diagnostics.Diagnostics
         What describes a map; it is what the result keeps.
     problems : Problems
-        Told of a failure.
+        Records a failure.
     """
 
     def __init__(self, diagnostic: Diagnostics, problems: Problems) -> None:

@@ -201,7 +201,7 @@ def _mappings(location: _Location, values: object) -> Iterator[tuple[_Location, 
 
 
 def _identified(location: _Location, value: dict[str, Any]) -> None:
-    """Ask for an id: notes select analyses by it, and studies are told apart by it."""
+    """Ask for an id: notes select analyses by it, and studies are distinguished by it."""
     if identifier(value) is None:
         (location / "id").refuse("an id", value.get("id"))
     if isinstance(value.get("name"), dict | list):

@@ -140,7 +140,7 @@ def _why_no_record(directory: ResultDirectory) -> str:
             "on. Run the bundle again with the id of a meta-analysis: compose-run META_ANALYSIS_ID --bundle BUNDLE."
         )
     return (
-        "An earlier version of compose-runner made it, which kept nothing to publish from when it was told not to "
+        "An earlier version of compose-runner made it, which kept nothing to publish from when it was asked not to "
         "upload. Run the meta-analysis again."
     )
 

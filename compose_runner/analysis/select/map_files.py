@@ -107,7 +107,7 @@ class MapFiles:
     def _download(self, source: str, image_id: str, destination: Path) -> None:
         """Fetch a map.
 
-        What is found at an address that a document names is told to the log for developers only: the author who writes
+        What is found at an address that a document names goes to the developers' log only: the author who writes
         documents could otherwise learn what there is around the machine that reads them.
         """
         what = f"map {image_id or source}"

@@ -246,7 +246,7 @@ def read_reference(reference: ReferenceFile, exclude_study_ids: Collection[str] 
             return _read_document(reference, document, excluded)
         return _read_release(reference, document, excluded)
     except DocumentMalformedError:
-        # the next run fetches it anew, instead of being told that this one has not changed
+        # the next run fetches it anew, instead of getting the answer that this one has not changed
         reference.path.with_name(f"{reference.path.name}.about.json").unlink(missing_ok=True)
         raise
 

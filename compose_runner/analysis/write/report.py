@@ -68,7 +68,7 @@ def write_report(
     n_cores : int
         How many figures are drawn at the same time.
     problems : Problems, optional
-        What could not be made so far, which the report lists; told of the figures that cannot be drawn.
+        What could not be made so far, which the report lists; the figures that cannot be drawn are added.
 
     Returns
     -------

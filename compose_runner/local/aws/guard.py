@@ -1,6 +1,6 @@
 """A small process that ends the tasks of a service that was killed: a process that gets SIGKILL can end nothing itself.
 
-The guard is told the process group of each task when it starts and when it has ended, over a pipe that only the service
+The guard gets the process group of each task when it starts and when it has ended, over a pipe that only the service
 holds. When the pipe closes, the service is gone, and every task that is left is of no use: nobody takes what it writes.
 The file is run as a script, so that it starts in a moment and needs nothing of the package.
 """
@@ -36,11 +36,11 @@ class Guard:
 
     def watch(self, group: int) -> None:
         """End this process group with the service."""
-        self._tell(f"+{group}")
+        self._send(f"+{group}")
 
     def forget(self, group: int) -> None:
         """Leave a process group alone that has ended: its number may come to stand for another one."""
-        self._tell(f"-{group}")
+        self._send(f"-{group}")
 
     def close(self) -> None:
         """End the guard, and with it what is still watched."""
@@ -49,11 +49,11 @@ class Guard:
                 self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, word: str) -> None:
+    def _send(self, command: str) -> None:
         assert self._process.stdin is not None
         # a guard that somebody killed must not end the service
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(f"{word}\n")
+            self._process.stdin.write(f"{command}\n")
 
 
 def end(groups: set[int], seconds: float = GRACE_SECONDS) -> None:

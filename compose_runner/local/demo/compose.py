@@ -1,4 +1,4 @@
-"""A Neurosynth Compose for demonstrations: one meta-analysis of pain, and a place that takes its upload.
+"""A Neurosynth Compose for demonstrations: one meta-analysis of pain, and what takes its upload.
 
 It serves what the runner asks of Compose and NeuroStore for
 :data:`compose_runner.local.demo.studies.META_ANALYSIS_ID`, without a network.

@@ -44,7 +44,7 @@ class FunctionCode:
     timeout : float
         Seconds that one event may take.
     memory : int
-        MB; told to the handler, not enforced.
+        MB; given to the handler, not enforced.
     log_group : str
         Where its lines go.
     """
@@ -192,7 +192,7 @@ class Function:
             raise FunctionError(f"{self.code.name} is being stopped")
 
     def _add_process(self) -> _Worker:
-        """Start a process for which a place is reserved."""
+        """Start a process that is counted already."""
         try:
             worker = self._start_process()
         except BaseException:

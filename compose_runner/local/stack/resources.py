@@ -137,13 +137,13 @@ class Stack:
             raise TemplateError(f"the embedded service does not know the attribute {attribute} of {kind}")
         return attributes[attribute]
 
-    def _name_of(self, resource: Resource, name: Any = None) -> str:
+    def _make_name(self, resource: Resource, name: Any = None) -> str:
         return str(name or f"{STACK}-{resource.name}")
 
     def _name_only(self, resource: Resource) -> Made:
         """Roles, alarms, topics, dashboards: nothing here acts on them, but other resources name them."""
         given = resource.properties.get("FunctionName") or resource.properties.get("RoleName")
-        name = self._name_of(resource, self._resolve(given))
+        name = self._make_name(resource, self._resolve(given))
         service = resource.type.split("::")[1].lower()
         if resource.type == "AWS::IAM::Role":
             arn = f"arn:aws:iam::{self._aws.account}:role/{name}"
@@ -159,7 +159,7 @@ class Stack:
     # -- makers --------------------------------------------------------------------------------------------------
 
     def _bucket(self, resource: Resource, properties: dict[str, Any]) -> Made:
-        name = self._name_of(resource, properties.get("BucketName")).lower()
+        name = self._make_name(resource, properties.get("BucketName")).lower()
         client = self._aws.client("s3")
         client.create_bucket(Bucket=name)
         versioning = (properties.get("VersioningConfiguration") or {}).get("Status")
@@ -188,7 +188,7 @@ class Stack:
 
     def _budget(self, resource: Resource, properties: dict[str, Any]) -> Made:
         budget = dict(properties["Budget"])
-        budget["BudgetName"] = self._name_of(resource, budget.get("BudgetName"))
+        budget["BudgetName"] = self._make_name(resource, budget.get("BudgetName"))
         self._call("budgets", "CreateBudget", {"AccountId": self._aws.account, "Budget": budget})
         return Made(budget["BudgetName"], {})
 
@@ -207,19 +207,19 @@ class Stack:
             "CreateSecurityGroup",
             {
                 "VpcId": properties["VpcId"],
-                "GroupName": self._name_of(resource, properties.get("GroupName")),
+                "GroupName": self._make_name(resource, properties.get("GroupName")),
                 "Description": properties.get("GroupDescription", resource.name),
             },
         )
         return Made(made["GroupId"], {"GroupId": made["GroupId"], "VpcId": properties["VpcId"]})
 
     def _cluster(self, resource: Resource, properties: dict[str, Any]) -> Made:
-        name = self._name_of(resource, properties.get("ClusterName"))
+        name = self._make_name(resource, properties.get("ClusterName"))
         made = self._call("ecs", "CreateCluster", {"clusterName": name})["cluster"]
         return Made(name, {"Arn": made["clusterArn"]})
 
     def _task_definition(self, resource: Resource, properties: dict[str, Any]) -> Made:
-        wanted = {"Family": self._name_of(resource), **properties}
+        wanted = {"Family": self._make_name(resource), **properties}
         wanted.pop("Tags", None)
         arn = self._call("ecs", "RegisterTaskDefinition", wanted)["taskDefinition"]["taskDefinitionArn"]
         return Made(arn, {"TaskDefinitionArn": arn})
@@ -229,7 +229,7 @@ class Stack:
         text = definition if isinstance(definition, str) else json.dumps(properties["Definition"])
         for name, value in (properties.get("DefinitionSubstitutions") or {}).items():
             text = text.replace(f"${{{name}}}", str(value))
-        name = self._name_of(resource, properties.get("StateMachineName"))
+        name = self._make_name(resource, properties.get("StateMachineName"))
         try:
             arn = self._aws.client("stepfunctions").create_state_machine(
                 name=name, definition=text, roleArn=str(properties["RoleArn"])
@@ -239,7 +239,7 @@ class Stack:
         return Made(arn, {"Arn": arn, "Name": name})
 
     def _table(self, resource: Resource, properties: dict[str, Any]) -> Made:
-        name = self._name_of(resource, properties.get("TableName"))
+        name = self._make_name(resource, properties.get("TableName"))
         self._call("dynamodb", "CreateTable", {**properties, "TableName": name})
         return Made(name, {"Arn": f"arn:aws:dynamodb:{self._aws.region}:{self._aws.account}:table/{name}"})
 

@@ -63,7 +63,7 @@ class Faults:
             if error.errno in _NO_SPACE:
                 reason = f"the disk of {self.directory} is full"
                 if self._has_space:
-                    log.error("%s: make room, and submit again what fails until then", reason)
+                    log.error("%s: free space, and submit again what fails until then", reason)
                 self._has_space = False
             else:
                 reason = f"{path} cannot be written: {error.strerror}"

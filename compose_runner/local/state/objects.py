@@ -34,7 +34,7 @@ class ObjectFiles:
         self.folder = folder
         self.faults = faults
 
-    def file_of(self, key: str, results_prefix: str) -> Path | None:
+    def find_path(self, key: str, results_prefix: str) -> Path | None:
         """Where an object is kept; None if its key cannot be a path below the directory.
 
         Parameters

@@ -130,7 +130,7 @@ class StatePersister:
             self._want(job)
 
     def _find_file(self, bucket: str, name: str) -> Path | None:
-        return self.state_directory.objects.file_of(name, self.results_prefix) if bucket == self.bucket else None
+        return self.state_directory.objects.find_path(name, self.results_prefix) if bucket == self.bucket else None
 
     def _find_job(self, name: str) -> str | None:
         prefix = f"{self.results_prefix}/" if self.results_prefix else ""

@@ -261,14 +261,14 @@ def test_a_job_without_files_is_an_error(service: Service, tmp_path: Path) -> No
 
 def test_an_endpoint_comes_before_everything_else(tmp_path: Path) -> None:
     found = addresses("http://here/", None, {"COMPOSE_RUNNER_SUBMIT_URL": "http://there"})
-    assert found.url_of("submit") == "http://here/submit"
+    assert found.function_url("submit") == "http://here/submit"
 
 
 def test_single_addresses_come_from_the_environment(tmp_path: Path) -> None:
     found = addresses(None, None, {"COMPOSE_RUNNER_SUBMIT_URL": "http://there"})
-    assert found.url_of("submit") == "http://there"
+    assert found.function_url("submit") == "http://there"
     with pytest.raises(SettingsError, match="COMPOSE_RUNNER_STATUS_URL"):
-        found.url_of("status")
+        found.function_url("status")
 
 
 def test_a_profile_gives_addresses_and_how_to_sign(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_profile_gives_addresses_and_how_to_sign(tmp_path: Path) -> None:
 
 def test_nothing_configured_means_the_embedded_service(tmp_path: Path) -> None:
     found = addresses(None, None, {"COMPOSE_RUNNER_PROFILES": str(tmp_path / "none")})
-    assert found.url_of("logs") == "http://127.0.0.1:8642/logs"
+    assert found.function_url("logs") == "http://127.0.0.1:8642/logs"
 
 
 def test_requests_are_signed_for_lambda_in_the_region_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,13 +44,13 @@ def test_every_error_ends_in_its_exit_code_and_one_line(
     assert written.err.count("\n") == 1
 
 
-def record_of(stage: Stage) -> ProgressRecord:
+def make_record(stage: Stage) -> ProgressRecord:
     return ProgressRecord(stage=stage)
 
 
 def account_at(stage: Stage, result_dir: Path) -> run._RunAccount:
     account = run._RunAccount(str(result_dir))
-    account.listening(lambda _: None)(record_of(stage))
+    account.listening(lambda _: None)(make_record(stage))
     return account
 
 

@@ -55,7 +55,7 @@ def url_event(method: str = "POST", **fields: Any) -> dict[str, Any]:
     return {"version": "2.0", "requestContext": {"http": {"method": method}}, **fields}
 
 
-def body_of(answer: dict[str, Any]) -> dict[str, Any]:
+def parse_body(answer: dict[str, Any]) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(answer["body"])
     return loaded
 
@@ -87,7 +87,7 @@ def test_every_kind_of_http_event_reaches_the_logic(event: dict[str, Any]) -> No
 
     assert answer["statusCode"] == 200
     assert answer["headers"]["Content-Type"] == "application/json"
-    assert (body_of(answer)["artifact_prefix"], body_of(answer)["prefix"]) == ("job", "60")
+    assert (parse_body(answer)["artifact_prefix"], parse_body(answer)["prefix"]) == ("job", "60")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_is_malformed_is_refused(event: dict[str, Any]) -> None:
     answer = echo(event, None)
 
     assert answer["statusCode"] == 400
-    assert body_of(answer)["status"] == "FAILED"
+    assert parse_body(answer)["status"] == "FAILED"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_every_error_has_its_status_and_its_reason_is_in_the_log(
 ) -> None:
     answer = failing(error)(url_event(body=JSON_BODY), None)
 
-    assert (answer["statusCode"], body_of(answer)["error"]) == (code, str(error))
+    assert (answer["statusCode"], parse_body(answer)["error"]) == (code, str(error))
     record = json.loads(records.getvalue().splitlines()[-1])
     assert (record["error"], record["artifact_prefix"]) == (str(error), "job")
 
@@ -143,7 +143,7 @@ def test_a_service_that_is_full_says_when_to_ask_again() -> None:
     answer = failing(TooManyJobsError(20, 60))(url_event(body=JSON_BODY), None)
 
     assert answer["headers"]["Retry-After"] == "60"
-    assert "20 jobs at a time" in body_of(answer)["error"]
+    assert "20 jobs at a time" in parse_body(answer)["error"]
     assert "Retry-After" not in failing(RequestError("wrong"))(url_event(body=JSON_BODY), None)["headers"]
 
 
@@ -178,7 +178,7 @@ def test_an_error_that_nobody_foresaw_tells_the_client_nothing_and_the_log_every
     answer = failing(error)(url_event(body=JSON_BODY), None)
 
     assert answer["statusCode"] == 500
-    assert body_of(answer) == {"status": "FAILED", "error": lambda_http.INTERNAL_ERROR}
+    assert parse_body(answer) == {"status": "FAILED", "error": lambda_http.INTERNAL_ERROR}
     assert "detail" in records.getvalue()
 
 
@@ -286,4 +286,4 @@ def test_a_field_of_the_wrong_type_or_form_is_named_and_its_value_is_not_repeate
     answer = submit(url_event(body=json.dumps({"meta_analysis_id": "abc", **field})), None)
 
     assert answer["statusCode"] == 400
-    assert next(iter(field)) in body_of(answer)["error"]
+    assert next(iter(field)) in parse_body(answer)["error"]

@@ -27,7 +27,7 @@ def line(number: int, artifact_prefix: str = "job") -> str:
     return json.dumps({"artifact_prefix": artifact_prefix, "message": f"record {number}"})
 
 
-def logs_of(records: list[tuple[int, str]], **limits: Any) -> LogsService:
+def make_logs(records: list[tuple[int, str]], **limits: Any) -> LogsService:
     return LogsService(RecordsInMemory(records), 3_600_000, now=lambda: NOW, **limits)
 
 
@@ -40,7 +40,7 @@ def numbers(reply: LogsReply) -> list[int]:
 
 
 def test_all_pages_are_followed_the_empty_ones_too() -> None:
-    reply = ask(logs_of([(number, line(number)) for number in range(11)]), start_time=0)
+    reply = ask(make_logs([(number, line(number)) for number in range(11)]), start_time=0)
 
     assert numbers(reply) == list(range(11))
     assert reply.next_token is None
@@ -48,7 +48,7 @@ def test_all_pages_are_followed_the_empty_ones_too() -> None:
 
 def test_records_of_other_jobs_and_lines_that_are_no_records_are_left_out() -> None:
     reply = ask(
-        logs_of(
+        make_logs(
             [
                 (1, line(1)),
                 (2, line(2, "job-2")),
@@ -76,7 +76,7 @@ def test_records_of_other_jobs_and_lines_that_are_no_records_are_left_out() -> N
     ],
 )
 def test_the_last_hour_is_the_default_and_bounds_are_kept(fields: dict[str, Any], expected: list[int]) -> None:
-    jobs = logs_of(
+    jobs = make_logs(
         [
             (NOW_MS - 3_600_001, line(1)),
             (NOW_MS - 3_600_000, line(2)),
@@ -93,7 +93,7 @@ def test_following_the_token_gives_every_record_once_and_the_end_comes_first(tim
     records = [(moment, line(number)) for number, moment in enumerate(sorted(times))]
     # more spare bytes than the records of any one millisecond need
     busiest = max((len(list(group)) for _, group in itertools.groupby(sorted(times))), default=0)
-    jobs = logs_of(records, max_bytes=(busiest + spare) * 250)
+    jobs = make_logs(records, max_bytes=(busiest + spare) * 250)
 
     reply = ask(jobs, start_time=0)
     seen = numbers(reply)
@@ -111,7 +111,7 @@ def test_following_the_token_gives_every_record_once_and_the_end_comes_first(tim
 
 def test_when_the_time_is_up_the_token_leads_on() -> None:
     ticks = itertools.count(step=10)
-    jobs = logs_of([(number, line(number)) for number in range(9)], max_seconds=35, clock=lambda: next(ticks))
+    jobs = make_logs([(number, line(number)) for number in range(9)], max_seconds=35, clock=lambda: next(ticks))
 
     reply = ask(jobs, start_time=0)
     seen = numbers(reply)
@@ -123,7 +123,7 @@ def test_when_the_time_is_up_the_token_leads_on() -> None:
     assert seen == list(range(9))
 
 
-def token_of(document: Any) -> str:
+def encode_token(document: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(document).encode()).decode()
 
 
@@ -151,7 +151,7 @@ def tampered(draw: st.DrawFn) -> str:
             window[draw(st.integers(0, 2))] = draw(ODD)
         if not draw(st.integers(0, 5)):
             window.append(draw(ODD))
-    text = token_of(document if draw(st.integers(0, 9)) else draw(ODD))
+    text = encode_token(document if draw(st.integers(0, 9)) else draw(ODD))
     if draw(st.booleans()):
         return text
     at = draw(st.integers(0, len(text)))
@@ -166,7 +166,7 @@ class Asked(RecordsInMemory):
         return Page()
 
 
-@given(token=st.one_of(tampered(), st.lists(WINDOW, min_size=1, max_size=3).map(token_of)))
+@given(token=st.one_of(tampered(), st.lists(WINDOW, min_size=1, max_size=3).map(encode_token)))
 def test_a_tampered_token_is_refused_or_asks_for_a_part_of_the_log_that_can_be(token: str) -> None:
     records = Asked()
     jobs = LogsService(records, 3_600_000, now=lambda: NOW)
@@ -191,7 +191,7 @@ def test_a_token_that_asks_for_what_cloudwatch_refuses_is_refused_by_name(window
     records = Asked()
 
     with pytest.raises(RequestError, match="next_token"):
-        ask(LogsService(records, 3_600_000, now=lambda: NOW), next_token=token_of([window]))
+        ask(LogsService(records, 3_600_000, now=lambda: NOW), next_token=next_token([window]))
     assert records.asked == []
 
 
@@ -216,4 +216,4 @@ def test_what_a_caller_asks_for_ends_in_time_however_many_pages_there_are() -> N
 @pytest.mark.parametrize("token", ["nonsense", "W10=", "WzFd", "W1sxLDIsM11d", "W1stMSwyLG51bGxdXQ==", "bnVsbA==", "é"])
 def test_a_token_that_is_none_of_ours_is_refused_by_name(token: str) -> None:
     with pytest.raises(RequestError, match="next_token"):
-        ask(logs_of([]), next_token=token)
+        ask(make_logs([]), next_token=token)

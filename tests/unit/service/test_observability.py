@@ -39,7 +39,7 @@ def test_requests_in_parallel_keep_their_names_apart(monkeypatch: pytest.MonkeyP
         assert record["function_request_id"] == f"request of {record['expected']}"
 
 
-def metrics_of(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+def read_metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     return {document["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]: document for document in documents}
 
@@ -52,7 +52,7 @@ def submit_service(specification: object) -> SubmitService:
 def test_a_submitted_job_is_counted_by_environment_and_size(capsys: pytest.CaptureFixture[str]) -> None:
     submit_service(LARGE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc", environment="staging"))
 
-    counted = metrics_of(capsys)["JobsSubmitted"]
+    counted = read_metrics(capsys)["JobsSubmitted"]
     assert counted["JobsSubmitted"] == [1.0]
     assert (counted["environment"], counted["task_size"]) == ("staging", "large")
 
@@ -60,6 +60,6 @@ def test_a_submitted_job_is_counted_by_environment_and_size(capsys: pytest.Captu
 def test_a_refused_job_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     submit_service(IMPOSSIBLE_SPECIFICATION).submit(SubmitRequest(meta_analysis_id="abc"))
 
-    counted = metrics_of(capsys)
+    counted = read_metrics(capsys)
     assert counted["JobsRefused"]["environment"] == "production"
     assert "JobsSubmitted" not in counted

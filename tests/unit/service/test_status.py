@@ -1,4 +1,4 @@
-"""What status tells, with the engine and the bucket in memory."""
+"""What status tells, with executions and the bucket in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.job_fakes import STARTED, ArtifactsInMemory, ExecutionsInMemo
 PROGRESS = {"stage": "fit", "completed": 1, "total": 4, "percent": 25.0, "updated": "2026-06-01T10:00:00Z"}
 
 
-def status_of(status: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+def read_status(status: str, documents: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     stopped = None if status in ("RUNNING", "PENDING_REDRIVE") else STARTED
     executions = ExecutionsInMemory({"job": Execution("id-of-job", "job", status, STARTED, stopped, **fields)})
     jobs = StatusService(executions, ArtifactsInMemory(documents or {}), KeysInMemory(), "results")
@@ -34,7 +34,7 @@ def status_of(status: str, documents: dict[str, Any] | None = None, **fields: An
     ],
 )
 def test_clients_see_three_words_and_the_engines_own_beside_them(execution_status: str, status: str) -> None:
-    reply = status_of(execution_status)
+    reply = read_status(execution_status)
 
     assert (reply["status"], reply["execution_status"]) == (status, execution_status)
 
@@ -42,20 +42,20 @@ def test_clients_see_three_words_and_the_engines_own_beside_them(execution_statu
 def test_progress_is_told_while_a_job_runs_and_not_afterwards() -> None:
     documents = {"results/.progress/job.json": PROGRESS}
 
-    assert status_of("RUNNING", documents)["progress"]["percent"] == 25.0
-    assert "progress" not in status_of("SUCCEEDED", documents)
+    assert read_status("RUNNING", documents)["progress"]["percent"] == 25.0
+    assert "progress" not in read_status("SUCCEEDED", documents)
 
 
 @pytest.mark.parametrize("found", [{"stage": "unknown"}, AwsServiceError("cannot be read", "AccessDenied")])
 def test_progress_that_cannot_be_read_costs_only_itself(found: Any) -> None:
-    reply = status_of("RUNNING", {"results/.progress/job.json": found})
+    reply = read_status("RUNNING", {"results/.progress/job.json": found})
 
     assert reply["status"] == "RUNNING"
     assert "progress" not in reply
 
 
 def test_artifacts_are_looked_for_where_the_job_was_told_to_leave_them() -> None:
-    reply = status_of(
+    reply = read_status(
         "SUCCEEDED",
         {"elsewhere/job/metadata.json": {"result_url": "x"}},
         input='{"results": {"bucket": "b", "prefix": "elsewhere"}}',
@@ -69,11 +69,11 @@ def test_artifacts_are_looked_for_where_the_job_was_told_to_leave_them() -> None
     [(None, {}), ('{"a": 1}', {"a": 1}), ("[1]", {"raw_output": [1]}), ("x", {"raw_output": "x"})],
 )
 def test_the_output_is_always_an_object(output: str | None, expected: dict[str, Any]) -> None:
-    assert status_of("SUCCEEDED", output=output)["output"] == expected
+    assert read_status("SUCCEEDED", output=output)["output"] == expected
 
 
 def test_a_failed_job_tells_the_engines_account_as_well() -> None:
-    reply = status_of("FAILED", error="BudgetExceeded", cause="The monthly budget is spent.")
+    reply = read_status("FAILED", error="BudgetExceeded", cause="The monthly budget is spent.")
 
     assert reply["error"] == "The monthly budget is spent."
     assert (reply["error_name"], reply["cause"]) == ("BudgetExceeded", "The monthly budget is spent.")
@@ -119,14 +119,14 @@ def test_stopping_a_job_that_has_ended_changes_nothing() -> None:
 
 
 def test_progress_of_a_job_that_is_spread_is_that_of_all_its_tasks() -> None:
-    spread = {"stage": "correct", "completed": 0, "total": 400, "seconds_left": 50, "shards": 4}
+    sharded = {"stage": "correct", "completed": 0, "total": 400, "seconds_left": 50, "shards": 4}
     documents = {
-        "results/.progress/job.json": {**spread, "updated": "2026-06-01T10:00:00Z"},
+        "results/.progress/job.json": {**sharded, "updated": "2026-06-01T10:00:00Z"},
         "results/.progress/job/0.json": {**PROGRESS, "stage": "correct", "completed": 100, "total": 100},
         "results/.progress/job/3.json": {**PROGRESS, "stage": "correct", "completed": 20, "total": 100},
     }
 
-    progress = status_of("RUNNING", documents)["progress"]
+    progress = read_status("RUNNING", documents)["progress"]
 
     assert (progress["completed"], progress["total"], progress["percent"]) == (120, 400, 30.0)
     assert (progress["seconds_left"], progress["shards"]) == (50.0, 4)

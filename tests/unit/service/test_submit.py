@@ -1,4 +1,4 @@
-"""What submit decides, with the engine, the keys and Compose in memory."""
+"""What submit decides, with executions, keys and Compose in memory."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_check_that_breaks_refuses_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("word", "environment"),
+    ("name", "environment"),
     [
         ("staging", "staging"),
         ("Development", "development"),
@@ -216,10 +216,10 @@ def test_a_check_that_breaks_refuses_nothing(monkeypatch: pytest.MonkeyPatch) ->
         ("", "production"),
     ],
 )
-def test_an_unknown_environment_counts_as_production(word: str | None, environment: str) -> None:
+def test_an_unknown_environment_counts_as_production(name: str | None, environment: str) -> None:
     service = Service()
 
-    service.submit(environment=word)
+    service.submit(environment=name)
 
     assert service.only_document["environment"] == environment
     assert service.compose.asked == [("abc", environment)]

@@ -152,9 +152,9 @@ def test_the_runners_own_business_is_accepted_for_every_estimator_and_kept_from_
     )
 
     assert specification.corrector is not None
-    wish = 9 if name.startswith("n_") else None
-    assert (specification.estimator.args, specification.estimator.n_cores) == ({}, wish)
-    assert (specification.corrector.args, specification.corrector.n_cores) == ({}, wish)
+    requested = 9 if name.startswith("n_") else None
+    assert (specification.estimator.args, specification.estimator.n_cores) == ({}, requested)
+    assert (specification.corrector.args, specification.corrector.n_cores) == ({}, requested)
 
 
 @pytest.mark.parametrize("value", ["0", -1, None, "", 2.5])

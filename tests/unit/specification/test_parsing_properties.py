@@ -128,7 +128,7 @@ NOTED = st.lists(st.sampled_from([True, False, None]), min_size=2, max_size=8)
 
 @given(values=NOTED.filter(lambda values: len({bool(value) for value in values}) == 2), order=st.randoms())
 def test_true_and_false_share_out_all_analyses_whatever_the_order_of_the_notes(values: list[Any], order: Any) -> None:
-    analyses = [(f"s{place // 2}", f"a{place}") for place in range(len(values))]
+    analyses = [(f"s{index // 2}", f"a{index}") for index in range(len(values))]
     notes = [synthetic.note(*key, included=value) for key, value in zip(analyses, values, strict=True)]
     order.shuffle(notes)
     annotation = synthetic.annotation(notes, {"included": "boolean"})
@@ -138,8 +138,8 @@ def test_true_and_false_share_out_all_analyses_whatever_the_order_of_the_notes(v
         analyses, annotation, parse_specification(synthetic.two_groups(conditions=("false", "true")))
     )
 
-    assert chosen.first == tuple(place for place, value in enumerate(values) if value)
-    assert chosen.second == tuple(place for place, value in enumerate(values) if not value)
+    assert chosen.first == tuple(index for index, value in enumerate(values) if value)
+    assert chosen.second == tuple(index for index, value in enumerate(values) if not value)
     assert (swapped.first, swapped.second) == (chosen.second, chosen.first)
 
 

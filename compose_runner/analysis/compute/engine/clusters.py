@@ -38,7 +38,7 @@ class ClusterScratch(NamedTuple):
 
 
 def cluster_scratch(n_voxels: int, n_cells: int) -> ClusterScratch:
-    """Make room for so many voxels above the threshold, on a grid of so many cells."""
+    """Make scratch for so many voxels above the threshold, on a grid of so many cells."""
     return ClusterScratch(
         cell=np.zeros(n_voxels, dtype=np.int32),
         stat=np.zeros(n_voxels, dtype=np.float32),

@@ -81,7 +81,7 @@ def padded_grid(mask: NDArray[Any], null_ijk: NDArray[Any], reach: int) -> Padde
     pad = max(reach, 1)
     stride_y = shape[2] + pad
     stride_x = (shape[1] + pad) * stride_y
-    # A vector may be longer than the kernel's row: leave room for the last one.
+    # A vector may be longer than the kernel's row: leave space for the last one.
     size = (shape[0] + 2 * pad) * stride_x + 2 * pad * (stride_y + 1) + 4 * LANES_PER_STEP
     size += -size % LANES_PER_STEP
 

@@ -176,7 +176,7 @@ def run_permutations(permutations: Permutations, n_cores: int) -> NullDistributi
         whole.rows[piece.first : piece.first + len(piece.rows)] = piece.rows
         whole.add(piece.sums)
     whole.done = permutations.n_iters
-    if session.progress is not None and not missing:  # otherwise the last block has told
+    if session.progress is not None and not missing:  # otherwise the last block has reported
         session.progress(permutations.n_iters, permutations.n_iters)
     return whole
 

@@ -18,7 +18,7 @@ _original_list_objects = S3Backend.list_objects
 
 
 def put_object_in_memory(backend: Any, bucket: str, name: str, content: bytes) -> Any:
-    """Put an object of which nobody is told."""
+    """Put an object into memory without handing it to the store."""
     return _original_put_object(backend, bucket, name, content)
 
 

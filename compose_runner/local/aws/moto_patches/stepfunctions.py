@@ -179,7 +179,7 @@ PATCHES = (
         "beginnings of executions",
         Kind.OURS,
         "moto/stepfunctions/parser/backend/execution.py",
-        "State lives in memory; what a restarted service must still know is told to the host.",
+        "State lives in memory; what a restarted service must still know is handed to the store.",
         Execution,
         {"start": _start},
     ),

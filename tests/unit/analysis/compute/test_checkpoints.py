@@ -28,7 +28,7 @@ ARRAYS = {"rows": np.arange(6.0).reshape(3, 2), "range": np.array([0, 10]), "sum
 
 
 class _Broken:
-    """A place that cannot be written to."""
+    """A backend that cannot be written to."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

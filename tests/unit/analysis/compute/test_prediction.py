@@ -1,4 +1,4 @@
-"""How long permutations are predicted to take, and over how many tasks that spreads them."""
+"""How long permutations are predicted to take, and over how many tasks share them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ANALYSIS = ("studies", 0, "analyses", 0)
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "place"),
+    ("path", "value", "where"),
     [
         (("studies",), None, "studies is not a list of studies"),
         (("studies", 1), "abc", "studies[1] is not an object but 'abc'"),
@@ -38,10 +38,10 @@ ANALYSIS = ("studies", 0, "analyses", 0)
         ((*ANALYSIS, "images"), [{"url": 5}], "images[0].url is not a text but 5"),
     ],
 )
-def test_the_place_that_is_wrong_is_named(path: Path, value: Any, place: str) -> None:
+def test_the_place_that_is_wrong_is_named(path: Path, value: Any, where: str) -> None:
     with pytest.raises(DocumentMalformedError) as error:
         check_studyset(changed(STUDYSET, path, value), "studyset abc", "http://store/abc")
-    assert place in str(error.value)
+    assert where in str(error.value)
     assert "studyset abc" in str(error.value)
     assert "http://store/abc" in str(error.value)
 

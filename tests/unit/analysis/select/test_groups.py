@@ -161,7 +161,7 @@ def test_two_conditions_that_mean_the_same_are_an_error() -> None:
 
 
 def test_long_lists_of_values_are_cut() -> None:
-    analyses = [("s", str(place)) for place in range(30)]
+    analyses = [("s", str(index)) for index in range(30)]
     notes = [synthetic.note(study, analysis, label=f"value {analysis}") for study, analysis in analyses]
     specification = parse_specification(synthetic.specification(column="label", conditions=["other"]))
 
@@ -199,7 +199,7 @@ def test_a_note_belongs_to_the_analysis_that_it_can_only_mean(
     analyses = [("s0", "1"), ("s1", "1"), ("s1", "2")]
     annotation = {"notes": [{"study": study, "analysis": analysis, "note": {"included": True}}]}
 
-    assert [place for place, note in enumerate(match_notes(analyses, annotation)) if note] == places
+    assert [index for index, note in enumerate(match_notes(analyses, annotation)) if note] == places
 
 
 def test_the_later_of_two_notes_counts_unless_it_is_null() -> None:

@@ -46,7 +46,7 @@ def cold(picture: Image.Image) -> np.ndarray:
     return np.asarray(blue - red > 40)
 
 
-def middle_of(drawn: np.ndarray) -> float:
+def middle_row(drawn: np.ndarray) -> float:
     return float(np.nonzero(drawn)[1].mean())
 
 
@@ -68,7 +68,7 @@ def test_pictures_are_two_columns_wide_at_print_resolution(draw: Callable[..., I
 def test_right_is_right_unless_asked_otherwise(radiological: bool) -> None:
     picture = pictures.lightbox(RIGHT_INSULA, 3.1, cuts=[2], radiological=radiological)
     brain = np.nonzero((np.asarray(picture)[:200, : (WIDTH - BAR_WIDTH) // 8] < 245).any(axis=2))[1]
-    side = middle_of(warm(picture)) - (brain.min() + brain.max()) / 2
+    side = middle_row(warm(picture)) - (brain.min() + brain.max()) / 2
     assert side > 20 if not radiological else side < -20
 
 
@@ -146,7 +146,7 @@ def test_infinite_values_are_drawn_like_the_largest_finite_one() -> None:
 def test_a_map_on_another_grid_is_drawn_in_the_same_place() -> None:
     turned = np.array([[1.99, 0.2, 0, -90], [-0.2, 1.99, 0, -110], [0, 0, 2, -72], [0, 0, 0, 1]])
     pixels = [
-        middle_of(warm(pictures.lightbox(a_map(((38, 4, 2), 5.0), affine=affine), 2.5, cuts=[2])))
+        middle_row(warm(pictures.lightbox(a_map(((38, 4, 2), 5.0), affine=affine), 2.5, cuts=[2])))
         for affine in (AFFINE, turned)
     ]
     assert pixels[0] == pytest.approx(pixels[1], abs=4)

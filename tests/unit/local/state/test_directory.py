@@ -47,7 +47,7 @@ def filled(data: Path) -> None:
     for name in ("whole", "broken"):
         state_directory.jobs.write({**JOB, "name": name})
         state_directory.logs.add(name, "/task", 1_790_000_000_000, f"line of {name}")
-        path = state_directory.objects.file_of(f"results/{name}/tables/table.tsv", "results")
+        path = state_directory.objects.find_path(f"results/{name}/tables/table.tsv", "results")
         assert path is not None
         state_directory.objects.write(path, b"table")
     state_directory.close()
@@ -183,7 +183,7 @@ def test_a_line_that_is_no_record_is_skipped_and_its_file_named(
 
 
 KINDS = ("link out", "broken link", "link to a directory", "pipe", "directory", "unreadable name", "loop")
-PLACES = (
+PATHS = (
     "jobs/broken.json",
     "logs/broken.jsonl",
     "artifacts/broken/tables/table.tsv",
@@ -221,7 +221,7 @@ def put(kind: str, path: Path, outside: Path) -> None:
         (path.parent / os.fsdecode(b"\xff\x07\n")).write_text("x")
 
 
-def outside_of(tmp_path: Path) -> Path:
+def make_outside(tmp_path: Path) -> Path:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text(SECRET)
@@ -229,25 +229,23 @@ def outside_of(tmp_path: Path) -> Path:
     return outside
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_something_odd_in_a_files_place_is_skipped_and_named(
-    tmp_path: Path, warnings: Callable[[], str], kind: str, place: str
+    tmp_path: Path, warnings: Callable[[], str], kind: str, name: str
 ) -> None:
-    outside = outside_of(tmp_path)
+    outside = make_outside(tmp_path)
     data = tmp_path / "data"
     filled(data)
-    put(kind, data / place, outside)
+    put(kind, data / name, outside)
     found = everything(data)
-    if place in ("jobs", "logs", "artifacts", "demo-uploads"):  # gone, with what was in them, but not in the way
+    if name in ("jobs", "logs", "artifacts", "demo-uploads"):  # gone, with what was in them, but not in the way
         assert all(SECRET.encode() not in content for content in found["objects"].values())
         assert kind in ("directory", "unreadable name") or "is now" in warnings()
     else:
         assert is_whole(found)
         assert (
-            (kind, place) == ("unreadable name", ".lock")
-            or (kind == "directory" and "artifacts" in place)
-            or warnings()
+            (kind, name) == ("unreadable name", ".lock") or (kind == "directory" and "artifacts" in name) or warnings()
         )
     # jobs go on, and nothing outside is written to
     state_directory = StateDirectory(data)
@@ -270,7 +268,7 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
 
 
 names = st.one_of(
-    st.sampled_from(PLACES),
+    st.sampled_from(PATHS),
     st.builds(
         lambda folder, name: f"{folder}/{name}",
         st.sampled_from(["jobs", "logs", "artifacts", "artifacts/broken", "artifacts/.progress"]),
@@ -299,11 +297,11 @@ def test_no_damage_ends_the_service_or_touches_what_is_whole(
     tmp_path_factory: pytest.TempPathFactory, damages: list[tuple[str, bytes | str]]
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("damage")
-    outside = outside_of(tmp_path)
+    outside = make_outside(tmp_path)
     data = tmp_path / "data"
     filled(data)
-    for place, damage in damages:
-        path = data / place
+    for name, damage in damages:
+        path = data / name
         if any(parent.is_symlink() for parent in path.parents):  # this test itself must not write outside
             continue
         try:
@@ -315,7 +313,7 @@ def test_no_damage_ends_the_service_or_touches_what_is_whole(
         except OSError:  # an earlier damage is in the way of this one
             continue
     found = everything(data)
-    if not any(place in ("jobs", "logs", "artifacts") for place, _ in damages):
+    if not any(name in ("jobs", "logs", "artifacts") for name, _ in damages):
         assert is_whole(found)
     assert sorted(path.name for path in outside.iterdir()) == ["broken.json", "secret"]
 
@@ -340,7 +338,7 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
                 state_directory.jobs.write({**JOB, "name": "whole"})
             state_directory.logs.add("whole", "/task", 1, "a line")
     assert warnings().count("\n") == 1
-    assert "make room" in warnings()
+    assert "free space" in warnings()
     assert table.read_bytes() == b"table"
     assert [path.name for path in table.parent.iterdir()] == ["table.tsv"]
     state_directory.objects.write(table, b"new")

@@ -199,7 +199,7 @@ def test_a_launch_that_overrides_what_the_state_machine_does_not_leaves_nothing(
     assert len(ecs.list_tasks(cluster=made["cluster"])["taskArns"]) <= len(before) + 1
 
 
-def test_two_engines_in_one_process_are_refused(aws: EmbeddedAws) -> None:
+def test_two_in_one_process_are_refused(aws: EmbeddedAws) -> None:
     with pytest.raises(RuntimeError, match="already"):
         EmbeddedAws().start()
 
