@@ -191,7 +191,7 @@ def test_a_token_that_asks_for_what_cloudwatch_refuses_is_refused_by_name(window
     records = Asked()
 
     with pytest.raises(RequestError, match="next_token"):
-        ask(LogsService(records, 3_600_000, now=lambda: NOW), next_token=next_token([window]))
+        ask(LogsService(records, 3_600_000, now=lambda: NOW), next_token=encode_token([window]))
     assert records.asked == []
 
 
