@@ -25,7 +25,7 @@ from benchmarks.processes import memory_mb, process_tree
 JOBS = 1000
 STEP = 200
 CLIENTS = 8
-STUB_TASK = REPOSITORY / "tests" / "support" / "stub_task.py"
+STUB_TASK = REPOSITORY / "benchmarks" / "stub_task.py"
 
 
 def measure(jobs: int = JOBS, step: int = STEP, parallel_jobs: int = 4) -> dict[str, Any]:

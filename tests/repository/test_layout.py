@@ -125,4 +125,6 @@ def test_nothing_outside_the_tests_imports_them() -> None:
     folders = ("compose_runner", "functions", "task", "benchmarks", "scripts", "examples", "docs")
     files = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
 
+    by_path = re.compile(r"""["']tests["'] */ *["']support["']|tests[./]support""")
+    assert [path for path in files if by_path.search(path.read_text(encoding="utf-8"))] == []
     assert [path for path in files if any(re.match(r"tests\b", name) for name in read_imports(path))] == []

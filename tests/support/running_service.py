@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STUB_TASK = REPOSITORY / "tests" / "support" / "stub_task.py"
+STUB_TASK = REPOSITORY / "benchmarks" / "stub_task.py"
 COMMAND = [sys.executable, "-c", "from compose_runner.cli import compose_runner; compose_runner()"]
 
 

@@ -18,11 +18,13 @@ PREFIX = os.environ["ARTIFACT_PREFIX"]
 WHAT, _, ARGUMENT = os.environ["META_ANALYSIS_ID"].partition("_")
 
 
-def tell(message: str, **fields: object) -> None:
+def write_record(message: str, **fields: object) -> None:
+    """Write a log record as the task does."""
     print(json.dumps({"level": "INFO", "message": message, "artifact_prefix": PREFIX, **fields}), flush=True)
 
 
 def put(name: str, content: bytes) -> None:
+    """Put one of the job's artifacts into the bucket."""
     config = botocore.config.Config(retries={"total_max_attempts": 2})
     client: Any = botocore.session.Session().create_client("s3", config=config)
     key = f"{os.environ['RESULTS_PREFIX']}/{PREFIX}/{name}"
@@ -30,19 +32,22 @@ def put(name: str, content: bytes) -> None:
 
 
 def stop(*_: object) -> None:
-    tell("workflow.interrupted")
+    """End as a task that is interrupted."""
+    write_record("workflow.interrupted")
     sys.exit(75)
 
 
 def wait_until_stopped() -> None:
-    tell("workflow.stage", stage="fit")
+    """Say which stage it is, and stay there."""
+    write_record("workflow.stage", stage="fit")
     while True:
         signal.pause()
 
 
 def main() -> int:
+    """Do what the meta-analysis's id says; returns the exit code."""
     signal.signal(signal.SIGTERM, stop)
-    tell("workflow.start", meta_analysis_id=os.environ["META_ANALYSIS_ID"])
+    write_record("workflow.start", meta_analysis_id=os.environ["META_ANALYSIS_ID"])
     table = f"the table of {PREFIX}".encode()
     put("tables/z_tab-clust.tsv", table)
     if WHAT == "waits":
@@ -65,7 +70,7 @@ def main() -> int:
         **({"error": error} if error else {}),
     }
     put("metadata.json", json.dumps(metadata).encode())
-    tell("workflow.failed" if error else "workflow.success", **({"error": error} if error else {}))
+    write_record("workflow.failed" if error else "workflow.success", **({"error": error} if error else {}))
     return 1 if error else 0
 
 
