@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import urllib3

@@ -25,16 +25,17 @@ def atomic_write(path: Path, content: bytes, *, mode: int = 0o644, sync: bool = 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=_UNFINISHED, dir=path.parent)
+    unfinished = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             if sync:
                 os.fsync(descriptor)
-        os.chmod(name, mode)
-        os.replace(name, path)
+        unfinished.chmod(mode)
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
 
 

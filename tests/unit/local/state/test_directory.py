@@ -249,17 +249,17 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
         )
     # jobs go on, and nothing outside is written to
     state_directory = StateDirectory(data)
-    for name in ("new", "broken"):
+    for new in ("new", "broken"):
         for write in (
-            lambda name=name: state_directory.jobs.write({**JOB, "name": name}),
-            lambda name=name: state_directory.objects.write(
-                state_directory.objects.folder / name / "tables" / "table.tsv", b"new"
+            lambda new=new: state_directory.jobs.write({**JOB, "name": new}),
+            lambda new=new: state_directory.objects.write(
+                state_directory.objects.folder / new / "tables" / "table.tsv", b"new"
             ),
         ):
             try:
                 write()
             except StorageError:
-                assert name == "broken"
+                assert new == "broken"
         state_directory.logs.add(name, "/task", 1, "new line")
     assert state_directory.jobs.read("new") is not None
     state_directory.close()
@@ -325,7 +325,7 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
     state_directory = StateDirectory(tmp_path)
     table = state_directory.objects.folder / "whole" / "tables" / "table.tsv"
 
-    def full(*_: object) -> None:
+    def full(*_: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
