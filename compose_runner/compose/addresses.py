@@ -50,6 +50,10 @@ class AddressRefusedError(urllib3.exceptions.HTTPError):
     """An address may not be asked; nothing was sent to it."""
 
 
+class RedirectLimitError(AddressRefusedError):
+    """An address leads to another one, and so on, or back to itself."""
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet.
 

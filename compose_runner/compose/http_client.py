@@ -19,7 +19,7 @@ import urllib3
 from urllib3.util.retry import Retry
 
 from compose_runner import __version__
-from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts, check_address
+from compose_runner.compose.addresses import AddressRefusedError, AllowedHosts, RedirectLimitError, check_address
 from compose_runner.compose.connections import (
     Deadline,
     PublicHTTPPool,
@@ -52,6 +52,7 @@ _READ_AT_ONCE = 1 << 16
 # special kinds come before the kinds that they are of
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeLimitError, "it took too long altogether"),
+    (RedirectLimitError, f"it redirects more than {MOST_REDIRECTS} times, or in a loop"),
     (AddressRefusedError, "its address may not be asked"),
     (urllib3.exceptions.NameResolutionError, "no host has this name, or there is no network"),
     (urllib3.exceptions.NewConnectionError, "nothing listens there, or there is no network"),
@@ -241,7 +242,7 @@ def _asked(
             return answer
         answer.close()
         address = _redirected(address, location)
-    raise AddressRefusedError("it is redirected too often")
+    raise RedirectLimitError("it is redirected too often")
 
 
 def _redirected(address: str, location: str) -> str:

@@ -137,9 +137,12 @@ def test_a_redirect_leads_to_nothing_but_http(tmp_path: Path, location: str) -> 
 
 def test_redirects_come_to_an_end(tmp_path: Path) -> None:
     with HostileHost(once(answer(302, Location="/z.nii.gz"))) as host:
-        with pytest.raises(DocumentMissingError, match="may not be asked"):
+        with pytest.raises(DocumentMissingError, match="redirects more than 5 times, or in a loop") as error:
             fetch(host.address, tmp_path, allowing(host))
+        assert "may not be asked" not in str(error.value)
         assert len(host.requests) == http_client.MOST_REDIRECTS + 1
+        with pytest.raises(DocumentMissingError, match="redirects more than 5 times, or in a loop"):
+            http_client.get_json(host.address, "meta-analysis m", attempts=0)
 
 
 def test_a_redirect_never_gives_up_encryption() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -17,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from compose_runner.analysis.fetch.bundle import fetch_bundle
 from compose_runner.analysis.publish.publishing import publish
 from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
+from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.compose import http_client
 from compose_runner.errors import ComposeRunnerError
 from tests.support import synthetic
@@ -142,6 +145,26 @@ class Directory(RuleBasedStateMachine):
         (self.result_dir / name).symlink_to(target)
         if name != STATE:
             self.own[name] = f"-> {target}"
+
+    @rule(
+        more=st.dictionaries(
+            OTHER_NAMES | st.text(max_size=8), st.none() | st.text(max_size=4) | st.integers(), max_size=3
+        ),
+        garbage=st.none() | st.binary(max_size=8) | st.sampled_from([b"[" * 10_000, b"null", b"{}"]),
+    )
+    def a_record_comes_from_elsewhere(self, more: dict[str, Any], garbage: bytes | None) -> None:
+        """One that names whatever the person keeps here under a name that no run gives, with the right checksums."""
+        state = self.result_dir / STATE
+        assume(not state.is_symlink() and not (state.exists() and not state.is_dir()))
+        state.mkdir(exist_ok=True)
+        files: dict[str, Any] = dict(more)
+        for name, content in self.everything().items():
+            if isinstance(content, bytes) and not run_may_write(name):
+                checksum = hashlib.sha256(content).hexdigest()
+                files[name] = {"size": len(content), "sha256": checksum, "replaced": checksum}
+        folders = [os.path.relpath(root, self.result_dir) for root, _, _ in os.walk(self.result_dir)]
+        forged = json.dumps({"files": files, "folders": folders}).encode() if garbage is None else garbage
+        (state / "record.json").write_bytes(forged)
 
     @rule(name=NAMES)
     def a_person_removes(self, name: str) -> None:

@@ -1,7 +1,8 @@
 """Put hostile values into every field of a bundle, in a process that watches what is opened, asked and started.
 
 ``python -m tests.support.hostile_documents FOLDER [--all]`` prints one JSON document: how many documents were tried,
-and every violation: a file opened or changed outside the folder and the installed packages, a connection, a process, an
+and every violation (on
+standard error too, as they are found): a file opened or changed outside the folder and the installed packages, a connection, a process, an
 error that is not the package's own, a document that took too long, the memory that was needed. Without ``--all`` every
 field meets a few of the values, and every value some of the fields.
 """
@@ -16,6 +17,7 @@ import sys
 import sysconfig
 import time
 import traceback
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ FIT_EVERY = 100
 REPOSITORY = Path(__file__).resolve().parents[2]
 WRITING = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 STARTING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn")
+ASKING = ("socket.connect", "socket.sendto", "socket.bind")
 
 Field = tuple[str | int, ...]
 
@@ -41,6 +44,7 @@ class Watch:
         self.roots = [str(root) for root in roots]
         self.on = False
         self.seen: list[str] = []
+        self.counts = Counter({"opened": 0, "opened_outside": 0, "asked": 0, "started": 0})
         sys.addaudithook(self._see)
 
     def _see(self, event: str, args: tuple[Any, ...]) -> None:
@@ -48,10 +52,13 @@ class Watch:
             return
         if event == "open" or event in WRITING:
             paths = [args[0]] if event == "open" or len(args) < 2 else args[:2]
+            self.counts["opened"] += 1
             for path in paths:
                 if isinstance(path, str | bytes | os.PathLike) and not self._inside(os.fspath(path)):
+                    self.counts["opened_outside"] += 1
                     self.seen.append(f"{event} {os.fsdecode(path)}")
-        elif event in STARTING or event in ("socket.connect", "socket.sendto", "socket.bind"):
+        elif event in STARTING or event in ASKING:
+            self.counts["started" if event in STARTING else "asked"] += 1
             self.seen.append(f"{event} {args[1:2]}")
 
     def _inside(self, path: str | bytes) -> bool:
@@ -204,6 +211,7 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
     from tests.support import synthetic
 
     warnings.simplefilter("ignore")
+    begun = time.monotonic()
     (folder / "bundle").mkdir()
     outside = folder / "outside"
     outside.mkdir()
@@ -222,7 +230,7 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
     violations: list[dict[str, Any]] = []
 
     def check(document: Any, field: Field, value: Any) -> None:
-        started, begun = time.monotonic(), time.process_time()
+        started, processor = time.monotonic(), time.process_time()
         found: list[str] = []
         number = len(tried)
         tried.append(False)
@@ -239,11 +247,13 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
             found.append(f"{type(error).__name__}: {str(error)[:200]} ({where})")
         finally:
             watch.on = False
-        seconds, waited = time.process_time() - begun, time.monotonic() - started
+        seconds, waited = time.process_time() - processor, time.monotonic() - started
         if seconds > SECONDS or waited > WAITED_SECONDS:
             found.append(f"took {seconds:.0f} s of {waited:.0f} s")
         found += watch.seen
-        violations.extend({"field": list(field), "value": repr(value)[:80], "what": what} for what in found)
+        for what in found:
+            violations.append({"field": list(field), "value": repr(value)[:80], "what": what})
+            print(violations[-1], file=sys.stderr, flush=True)
 
     values = hostile_values(secret)
     for document in bundles:
@@ -264,7 +274,14 @@ def main(folder: Path, whole: bool, attempt: Callable[..., None] = try_document)
 
     any_value_anywhere()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    return {"tried": len(tried), "refused": sum(tried), "violations": violations, "megabytes": memory}
+    return {
+        "tried": len(tried),
+        "refused": sum(tried),
+        "violations": violations,
+        **watch.counts,
+        "megabytes": memory,
+        "seconds": round(time.monotonic() - begun),
+    }
 
 
 if __name__ == "__main__":

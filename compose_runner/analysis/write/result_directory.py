@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -23,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from compose_runner.analysis.write.result_record import (
+    FIGURES,
     PUBLISH_RECORD,
     ResultRecord,
     WrittenFile,
-    is_plain_name,
     parsed_record,
     path_inside,
+    read_content,
     record_of_metadata,
     run_may_write,
     sha256_of,
@@ -42,6 +45,8 @@ from compose_runner.signals import removed_at_end
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+log = logging.getLogger(__name__)
+
 STATE = ".compose-runner"
 # the maps that go into an image-based meta-analysis: inputs, kept there as a cache
 IMAGES = f"{STATE}/images"
@@ -49,6 +54,9 @@ _LOCK = "lock"
 _RECORD = "record.json"
 _NEW_RECORD = "record.json.new"
 _UNFINISHED = "unfinished"
+_RUN = "run-"
+# what mkdtemp adds; versions before gave no prefix
+_UNFINISHED_RUN = re.compile(rf"(?:{_RUN}|tmp)[a-z0-9_]{{8}}")
 _STATE_NAMES = frozenset({_LOCK, _RECORD, _NEW_RECORD, _UNFINISHED, "images", "checkpoints"})
 _NAMES_SHOWN = 5
 
@@ -114,7 +122,9 @@ class ResultDirectory:
         try:
             self._save(self._record())
             # nobody else is here: these are of a run that was killed
-            shutil.rmtree(self._state() / _UNFINISHED, ignore_errors=True)
+            for folder in (self._state() / _UNFINISHED).glob("*"):
+                if _UNFINISHED_RUN.fullmatch(folder.name):
+                    shutil.rmtree(folder, ignore_errors=True)
             yield
         finally:
             self._lock = None
@@ -126,14 +136,17 @@ class ResultDirectory:
         record = self._record()
         # without metadata.json the directory no longer looks like a result
         names = sorted(record.files, key=lambda name: name != METADATA_FILENAME)
+        emptied = set()
         for name in names:
             if name == PUBLISH_RECORD:
                 continue
             if (path := self._ours(name, record)) is not None:
                 path.unlink()
+                emptied.add(path.parent)
             del record.files[name]
-        for name in sorted(record.folders, reverse=True):
-            if is_plain_name(name) and not self._blocked(f"{name}/any"):
+        for name in list(record.folders):
+            # a run makes a folder for a file only: one that had none was made by somebody else
+            if self.path / name in emptied:
                 with contextlib.suppress(OSError):
                     (self.path / name).rmdir()
                 record.folders.discard(name)
@@ -153,7 +166,7 @@ class ResultDirectory:
         if self._kept_record() is None:
             self._save(self._record())
         unfinished.mkdir(exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=unfinished))
+        folder = Path(tempfile.mkdtemp(dir=unfinished, prefix=_RUN))
         with removed_at_end(folder):
             try:
                 yield folder
@@ -182,6 +195,7 @@ class ResultDirectory:
             for name, file in sorted(record.files.items())
             if name not in (METADATA_FILENAME, PUBLISH_RECORD)
             and (path := path_inside(self.path, name)) is not None
+            and path.lstat().st_size == file.size
             and sha256_of(path) == file.sha256
         ]
 
@@ -230,11 +244,11 @@ class ResultDirectory:
         record = self._record()
         in_the_way = [
             name
-            for name in {*names, *self._names_in("figures"), *record.files}
+            for name in {*names, *self._names_in(FIGURES), *record.files}
             if (name in record.files or run_may_write(name)) and self._blocked(name, record)
         ]
-        if "figures" in names and self._blocked("figures/any"):
-            in_the_way.append("figures")
+        if FIGURES in names and self._blocked(f"{FIGURES}/any"):
+            in_the_way.append(FIGURES)
         if in_the_way:
             raise ResultDirectoryError(
                 f"{self.path} holds files in whose place this run would write, but that are not as a run of "
@@ -271,6 +285,8 @@ class ResultDirectory:
         """Move files to their places; they are in the record before the first of them is."""
         sources = {path.relative_to(folder).as_posix(): path for path in _files_below(folder)}
         record = self._record()
+        if unknown := sorted(name for name in sources if not run_may_write(name)):
+            log.warning("Not listed among the artifacts, since no run gives such names: %s.", _listed(unknown))
         blocked = [name for name in sources if self._blocked(name, record)]
         replacing = set()
         if not blocked:
@@ -342,11 +358,8 @@ class ResultDirectory:
         return entries.keys() <= {_LOCK, _NEW_RECORD}
 
     def _kept_record(self) -> ResultRecord | None:
-        path = path_inside(self.path, f"{STATE}/{_RECORD}")
-        try:
-            return None if path is None else parsed_record(path.read_bytes())
-        except OSError:
-            return None
+        content = read_content(self.path, f"{STATE}/{_RECORD}")
+        return None if content is None else parsed_record(content)
 
     def _has_record(self) -> bool:
         return self._kept_record() is not None or record_of_metadata(self.path) is not None

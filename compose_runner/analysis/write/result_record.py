@@ -3,6 +3,9 @@
 The record is ``.compose-runner/record.json``. A file enters it, with its checksum, before it appears under its name, so
 that a run that is killed between the two leaves nothing that nobody knows. A directory of an earlier version has only
 its ``metadata.json``, which lists every file that stood there: of these, the ones count that a run can have written.
+
+A record may have come from somewhere else with the directory, so that it says nothing about names that no run gives
+(:func:`run_may_write`), however well the checksum fits.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ import stat
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from compose_runner.compose.json_documents import parse_json
+from compose_runner.errors import DocumentMalformedError
 from compose_runner.service.storage import METADATA_FILENAME
 
 if TYPE_CHECKING:
@@ -24,18 +29,34 @@ if TYPE_CHECKING:
 # what the next upload goes on from; it changes after the artifacts are complete, and outlives a new run
 PUBLISH_RECORD = "publish.json"
 _READ_AT_ONCE = 1 << 20
+# a record has some 250 bytes a file, and metadata.json the specification besides
+_MOST_BYTES = 32 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # file systems keep times to two seconds at the coarsest
 _CLOCK_SECONDS = 2.0
-# NiMARE's names: a kind of map, and what was done with it
+# where the figures are; the one folder that a run makes in a result directory, but for the hidden one
+FIGURES = "figures"
+# NiMARE names a map by its kind and by what was done (``z_desc-mass_level-cluster_corr-FWE_method-montecarlo``), label
+# maps and tables by the map that they describe
+_DONE = (
+    r"(?:_desc-[A-Za-z0-9]{1,40}(?:_prior)?)?"
+    r"(?:_level-(?:voxel|cluster))?"
+    r"(?:_corr-[A-Z]{3}(?:_method-[A-Za-z0-9]{1,40})?)?"
+)
+_TAIL = r"_tail-(?:positive|negative)"
 _NAMES_OF_A_RUN = re.compile(
-    r"""
-    (?:label|stat|est|se|t|z|p|logp|dof|tau2|sigma2|chi2|prob|level-estimator)(?:_[^/]*)?\.(?:nii\.gz|tsv)
-    | ibma_coverage\.tsv | boilerplate\.txt | references\.bib | meta_results\.pkl | report\.html
-    | metadata\.json | publish\.json | bundle\.json\.gz
-    | figures/(?:map-\d+_)?figure-[^/]*\.png
+    rf"""
+    (?:z|p|t|logp|stat|est|se|dof|tau2|sigma2|chi2|prob){_DONE}\.nii\.gz
+    | label{_DONE}{_TAIL}\.nii\.gz
+    | z{_DONE}(?:_tab-clust|_diag-[A-Za-z]{{1,40}}_tab-counts(?:{_TAIL})?)\.tsv
+    | level-estimator{_DONE}\.tsv
+    | ibma_coverage\.tsv | clusters\.tsv
+    | boilerplate\.txt | references\.bib | README\.txt | run\.log
+    | meta_results\.pkl | report\.html | metadata\.json | publish\.json | bundle\.json\.gz
+    | {FIGURES}/(?:figure|(?:map-\d{{1,4}}|preliminary_dset-\d|corrector|diagnostics)_[A-Za-z0-9_-]{{0,160}}figure)
+      [A-Za-z0-9_-]{{0,40}}\.(?:png|html)
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 
 
@@ -82,10 +103,12 @@ class ResultRecord:
 def parsed_record(content: bytes) -> ResultRecord | None:
     """Read a record; None for what is none.
 
+    Names that no run gives are left out: the files of these names belong to somebody else, whatever the record says.
+
     Parameters
     ----------
     content : bytes
-        Of ``record.json``.
+        Of ``record.json``, which may come from anywhere.
     """
     document = _parsed(content)
     if document is None:
@@ -93,8 +116,12 @@ def parsed_record(content: bytes) -> ResultRecord | None:
     files, folders = document.get("files"), document.get("folders")
     if not (isinstance(files, dict) and isinstance(folders, list)):
         return None
-    written = {name: file for name, entry in files.items() if (file := _written_file(entry)) is not None}
-    return ResultRecord(written, {name for name in folders if isinstance(name, str)})
+    written = {
+        name: file
+        for name, entry in files.items()
+        if run_may_write(name) and (file := _written_file(entry)) is not None
+    }
+    return ResultRecord(written, {FIGURES} if FIGURES in folders else set())
 
 
 def record_of_metadata(result_dir: Path) -> ResultRecord | None:
@@ -108,7 +135,7 @@ def record_of_metadata(result_dir: Path) -> ResultRecord | None:
     ResultRecord or None
         None where ``metadata.json`` is missing or belongs to something else.
     """
-    content = _read_content(result_dir, METADATA_FILENAME)
+    content = read_content(result_dir, METADATA_FILENAME)
     metadata = None if content is None else _parsed(content)
     listed = metadata.get("artifacts") if metadata is not None else None
     if metadata is None or content is None or not isinstance(listed, list):
@@ -131,14 +158,22 @@ def record_of_metadata(result_dir: Path) -> ResultRecord | None:
         and (started is None or path.lstat().st_mtime >= started - _CLOCK_SECONDS)
     }
     files[METADATA_FILENAME] = _as_written(content)
-    upload = _read_content(result_dir, PUBLISH_RECORD)
+    upload = read_content(result_dir, PUBLISH_RECORD)
     if upload is not None and "meta_analysis_id" in (_parsed(upload) or {}):
         files[PUBLISH_RECORD] = _as_written(upload)
     return ResultRecord(files, set())
 
 
 def run_may_write(name: str) -> bool:
-    """Whether a run can write a file of this name, whatever its estimator is."""
+    """Whether a run can write a file of this name, whatever its estimator is.
+
+    Every name that a run gives has to be one of them: a file of another name would neither be listed nor replaced.
+
+    Parameters
+    ----------
+    name : str
+        Below the result directory, with slashes.
+    """
     return _NAMES_OF_A_RUN.fullmatch(name) is not None
 
 
@@ -187,18 +222,31 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_content(folder: Path, name: str) -> bytes | None:
+def read_content(folder: Path, name: str) -> bytes | None:
+    """Bytes of a small file below a folder; None when there is none, or it is too large to be a run's.
+
+    Parameters
+    ----------
+    folder : Path
+        Absolute, without symbolic links.
+    name : str
+        Below the folder.
+    """
     path = path_inside(folder, name)
     try:
-        return None if path is None else path.read_bytes()
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError:
         return None
+    return content if len(content) <= _MOST_BYTES else None
 
 
 def _parsed(content: bytes) -> dict[str, Any] | None:
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
+        document = parse_json(content, "record", "")
+    except DocumentMalformedError:
         return None
     return document if isinstance(document, dict) else None
 
@@ -207,9 +255,13 @@ def _written_file(entry: object) -> WrittenFile | None:
     if not isinstance(entry, dict):
         return None
     size, checksum, replaced = entry.get("size"), entry.get("sha256"), entry.get("replaced")
-    if not (isinstance(size, int) and isinstance(checksum, str) and _SHA256.fullmatch(checksum)):
+    if type(size) is not int or size < 0 or not _is_checksum(checksum):
         return None
-    return WrittenFile(size, checksum, replaced if isinstance(replaced, str) else None)
+    return WrittenFile(size, checksum, replaced if _is_checksum(replaced) else None)
+
+
+def _is_checksum(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
 def _as_written(content: bytes) -> WrittenFile:

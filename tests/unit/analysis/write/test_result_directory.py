@@ -7,20 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.analysis.write.result_directory import STATE, ResultDirectory
-from compose_runner.analysis.write.result_record import run_may_write
+from compose_runner.analysis.write.result_record import ResultRecord, run_may_write
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ResultDirectoryError
 from tests.support import synthetic
 from tests.support.result_runs import contents, killed_at, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def checksum(content: bytes) -> str:
@@ -32,9 +30,9 @@ def test_files_appear_together_when_the_block_ends(tmp_path: Path) -> None:
     with directory.writing() as folder:
         (folder / "z.nii.gz").write_bytes(b"map")
         (folder / "figures").mkdir()
-        (folder / "figures" / "map.png").write_bytes(b"picture")
+        (folder / "figures" / "figure-map.png").write_bytes(b"picture")
         assert directory.artifacts() == []
-    assert [artifact["filename"] for artifact in directory.artifacts()] == ["figures/map.png", "z.nii.gz"]
+    assert [artifact["filename"] for artifact in directory.artifacts()] == ["figures/figure-map.png", "z.nii.gz"]
 
 
 def test_a_run_that_dies_while_writing_leaves_no_file_that_looks_complete(tmp_path: Path) -> None:
@@ -50,14 +48,18 @@ def test_a_run_that_dies_while_writing_leaves_no_file_that_looks_complete(tmp_pa
     assert contents(tmp_path) == {}
 
 
-def test_what_a_killed_run_left_is_not_an_artifact_and_is_removed_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["run-", "tmp"])
+def test_what_a_killed_run_left_is_not_an_artifact_and_is_removed_by_the_next(tmp_path: Path, prefix: str) -> None:
     run(tmp_path, {})
-    unfinished = tmp_path / STATE / "unfinished" / "of-a-killed-run"
+    unfinished = tmp_path / STATE / "unfinished" / f"{prefix}a1b2c3_8"
     unfinished.mkdir(parents=True)
     (unfinished / "z.nii.gz").write_bytes(b"half a m")
+    (unfinished.parent / "novel").mkdir()
+    (unfinished.parent / "novel" / "draft.txt").write_bytes(b"mine")
     assert ResultDirectory(tmp_path).artifacts() == []
     assert run(tmp_path, {"p.nii.gz": b"map"}) == ["p.nii.gz"]
     assert not unfinished.exists()
+    assert (unfinished.parent / "novel" / "draft.txt").read_bytes() == b"mine"
 
 
 def test_artifacts_carry_size_and_checksum(tmp_path: Path) -> None:
@@ -81,10 +83,9 @@ def test_neither_the_records_nor_other_peoples_files_are_artifacts(tmp_path: Pat
 def test_a_next_run_replaces_what_the_one_before_wrote_and_nothing_else(tmp_path: Path, runs: int) -> None:
     result_dir = tmp_path / "results"
     for number in range(runs):
-        listed = run(
-            result_dir, {f"z_{number}.nii.gz": b"map", "report.html": b"page", "figures/figure-a.png": b"picture"}
-        )
-        assert listed == ["figures/figure-a.png", "report.html", f"z_{number}.nii.gz"]
+        name = f"z_desc-group{number}.nii.gz"
+        listed = run(result_dir, {name: b"map", "report.html": b"page", "figures/figure-a.png": b"picture"})
+        assert listed == ["figures/figure-a.png", "report.html", name]
         if number == 0:
             (result_dir / "private_scan.nii.gz").write_bytes(b"mine")
             (result_dir / "notes").mkdir()
@@ -92,7 +93,7 @@ def test_a_next_run_replaces_what_the_one_before_wrote_and_nothing_else(tmp_path
     found = contents(result_dir)
     assert found.pop("private_scan.nii.gz") == b"mine"
     assert found.pop("notes/thesis.txt") == b"mine too"
-    assert set(found) == {"figures/figure-a.png", "report.html", f"z_{runs - 1}.nii.gz", "metadata.json"}
+    assert set(found) == {"figures/figure-a.png", "report.html", name, "metadata.json"}
 
 
 def test_a_directory_that_holds_no_result_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -260,6 +261,138 @@ def test_a_hostile_record_removes_nothing(tmp_path: Path, record: str, name: str
         assert after == before
 
 
+# what people call their files, and what a record could say to mean something else than its name
+FOREIGN = [
+    *(
+        "thesis.txt",
+        "thesis.docx",
+        "notes.tsv",
+        "patients.tsv",
+        "figures/holiday.png",
+        "figures/map.png",
+        "sub/z.nii.gz",
+    ),
+    *("private_scan.nii.gz", "zebra.nii.gz", "my_z.nii.gz", "z_scan.nii.gz", "z_old.nii.gz", "z-map.nii.gz", "p.txt"),
+    *("z.nii", "z.tsv", "z_notes.tsv", "t_test.tsv", "se_patients.tsv", "p_values.tsv", "label_list.tsv", "stat.tsv"),
+    *("est_2024.nii.gz", "z_desc-a b.nii.gz", "z_desc-a/b.nii.gz", "z_desc-.nii.gz", "z_desc-é.nii.gz"),
+    *("label.nii.gz", "label_mine.nii.gz", "label_tail-left.nii.gz", "z_tab-clust.xlsx", "clusters.csv", "report.pdf"),
+    *("Z.nii.gz", "REPORT.HTML", "Metadata.json", "Figures/figure-a.png", "figures/FIGURE-A.PNG", "readme.txt"),
+    *("./z.nii.gz", "/z.nii.gz", "../z.nii.gz", "figures/../z.nii.gz", "figures//figure-a.png", "figures/", "figures"),
+    *("z.nii.gz\n", "z.nii.gz\0", " z.nii.gz", "z.nii.gz/", "\\z.nii.gz", "figures\\figure-a.png", "", ".", ".."),
+    *(".compose-runner/record.json", ".compose-runner/lock", ".bashrc", "z_desc-" + "a" * 300 + ".nii.gz"),
+]
+FORGED_NAMES = [name for name in FOREIGN if name not in ("", ".", "..", "figures", "figures/") and "\0" not in name]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("record", ["metadata.json", "record.json"])
+def test_a_record_that_names_files_of_a_person_makes_none_of_them_the_runs(
+    tmp_path: Path, overwrite: bool, record: str
+) -> None:
+    outside, result_dir = tmp_path / "outside", tmp_path / "outside" / "results"
+    result_dir.mkdir(parents=True)
+    listed = {}
+    for name in FORGED_NAMES:
+        path = Path(os.path.normpath(f"{result_dir}/{name}"))
+        listed[name] = {"size": 4, "sha256": checksum(b"mine"), "replaced": checksum(b"mine")}
+        meant = path.relative_to(result_dir).as_posix() if path.is_relative_to(result_dir) else ""
+        if len(path.name) <= 255 and not run_may_write(meant) and STATE not in path.parts:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"mine")
+    if record == "metadata.json":
+        artifacts = [{"filename": name, **entry} for name, entry in listed.items()]
+        document: dict[str, Any] = {"compose_runner_version": "1.0.0", "artifacts": artifacts}
+        (result_dir / "metadata.json").write_text(json.dumps(document))
+    else:
+        (result_dir / STATE).mkdir()
+        document = {"files": listed, "folders": ["figures", "Figures", "sub", "..", "."]}
+        (result_dir / STATE / "record.json").write_text(json.dumps(document))
+    before = {name: content for name, content in contents(outside).items() if name != "results/metadata.json"}
+    assert len(before) > 30
+    for files in ({"p.nii.gz": b"map"}, {"t.nii.gz": b"map"}, {}):
+        assert run(result_dir, files, overwrite=overwrite) == list(files)
+        after = contents(outside)
+        assert {name: after.get(name) for name in before} == before
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(None, [], "x", {}, {"size": 4}, {"sha256": checksum(b"mine")}),
+        *({"size": size, "sha256": checksum(b"mine")} for size in (-4, 4.0, "4", True, None, [4])),
+        *({"size": 4, "sha256": text} for text in ("", "0" * 63, checksum(b"mine").upper(), checksum(b"mine") + "\n")),
+        {"size": 4, "sha256": "0" * 64, "replaced": [checksum(b"mine")]},
+    ],
+    ids=repr,
+)
+def test_an_entry_of_a_record_that_no_run_wrote_does_not_count(tmp_path: Path, entry: object) -> None:
+    (tmp_path / STATE).mkdir()
+    (tmp_path / STATE / "record.json").write_text(json.dumps({"files": {"z.nii.gz": entry}, "folders": []}))
+    (tmp_path / "z.nii.gz").write_bytes(b"mine")
+    with pytest.raises(ResultDirectoryError, match=r"z\.nii\.gz"):
+        run(tmp_path, {"z.nii.gz": b"map"}, overwrite=True)
+    assert contents(tmp_path) == {"z.nii.gz": b"mine"}
+
+
+ENTRY = json.dumps({"size": 4, "sha256": checksum(b"mine")})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"files": [], "folders": []}', b'{"files": {}}'),
+        b'{"files": {"z.nii.gz": %s}, "folders": [], "files": {"z.nii.gz": %s}}' % (ENTRY.encode(), ENTRY.encode()),
+        b'{"files": {"z.nii.gz": %s, "z.nii.gz": %s}, "folders": []}' % (ENTRY.encode(), ENTRY.encode()),
+        b'{"files": {"z.nii.gz": %s}, "folders": [%s]}' % (ENTRY.encode(), b"1" * 5000),
+        b'{"files": {"z.nii.gz": %s}, "folders": []}' % ENTRY.encode() + b" " * (32 << 20),
+    ],
+    ids=[
+        *("empty", "null", "list", "half", "bytes", "deep", "files as a list", "no folders"),
+        *("files twice", "name twice", "digits", "huge"),
+    ],
+)
+def test_a_record_that_no_run_wrote_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STATE).mkdir()
+    (tmp_path / STATE / "record.json").write_bytes(content)
+    (tmp_path / "z.nii.gz").write_bytes(b"mine")
+    for overwrite in (False, True):
+        with pytest.raises(ResultDirectoryError, match=r"\.compose-runner was not made by compose-runner"):
+            run(tmp_path, {"z.nii.gz": b"map"}, overwrite=overwrite)
+    assert contents(tmp_path) == {"z.nii.gz": b"mine"}
+    assert (tmp_path / STATE / "record.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_a_record_that_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    state, elsewhere = tmp_path / "results" / STATE, tmp_path / "elsewhere.json"
+    state.mkdir(parents=True)
+    elsewhere.write_bytes(ResultRecord().to_json())
+    if kind == "link":
+        (state / "record.json").symlink_to(elsewhere)
+    elif kind == "folder":
+        (state / "record.json").mkdir()
+    else:
+        os.mkfifo(state / "record.json")
+    with pytest.raises(ResultDirectoryError, match=r"\.compose-runner was not made by compose-runner"):
+        run(tmp_path / "results", {"z.nii.gz": b"map"}, overwrite=True)
+    assert elsewhere.read_bytes() == ResultRecord().to_json()
+
+
+def test_an_empty_folder_that_no_file_of_a_run_was_in_stays(tmp_path: Path) -> None:
+    (tmp_path / STATE).mkdir()
+    (tmp_path / STATE / "record.json").write_text(json.dumps({"files": {}, "folders": ["figures", "photos"]}))
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "photos").mkdir()
+    run(tmp_path, {"z.nii.gz": b"map"})
+    run(tmp_path, {"z.nii.gz": b"map"})
+    assert contents(tmp_path)["figures"] == contents(tmp_path)["photos"] == "an empty folder"
+
+
+def test_a_file_with_a_name_that_no_run_gives_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(tmp_path, {"z.nii.gz": b"map", "novelty.xyz": b"?"}) == ["z.nii.gz"]
+    assert "novelty.xyz" in caplog.text
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[1]", b"{", b"\xff", b'{"artifacts": 3}', b'{"artifacts": []}', b"[" * 100_000, b'{"a": NaN}']
 )
@@ -297,15 +430,42 @@ def test_the_lock_of_a_process_that_was_killed_does_not_count(tmp_path: Path) ->
     assert run(tmp_path, {"z.nii.gz": b"map"}) == ["z.nii.gz"]
 
 
-def test_every_name_of_nimares_results_is_one_that_a_run_may_write(expected: Path) -> None:
-    for path in expected.glob("*.json"):
-        wanted = json.loads(path.read_bytes())
-        assert [name for name in (*wanted["maps"], *wanted["tables"]) if not run_may_write(name)] == []
+# every map of every estimator with every correction
+MAPS = Path(__file__).with_name("map_names.txt").read_text(encoding="utf-8").split()
+TAILS = ("_tail-positive", "_tail-negative")
+DESCRIBED = [name for name in MAPS if name == "z" or name.startswith("z_")]
+WRITTEN = [
+    *(f"{name}.nii.gz" for name in MAPS),
+    *(f"label{name[1:]}{tail}.nii.gz" for name in DESCRIBED for tail in TAILS),
+    *(f"{name}_tab-clust.tsv" for name in DESCRIBED),
+    *(
+        f"{name}_diag-{diagnostic}_tab-counts{tail}.tsv"
+        for name in DESCRIBED
+        for diagnostic in ("FocusCounter", "Jackknife")
+        for tail in ("", *TAILS)
+    ),
+    *("level-estimator.tsv", "level-estimator_corr-FDR_method-indep.tsv"),
+    *("ibma_coverage.tsv", "clusters.tsv", "boilerplate.txt", "references.bib", "README.txt", "run.log"),
+    *("meta_results.pkl", "report.html", "metadata.json", "publish.json", "bundle.json.gz"),
+    *(
+        f"figures/{name}.png"
+        for name in (
+            *("map-0_corrector_figure-static", "map-12_diagnostics_tail-positive_figure"),
+            *("preliminary_dset-1_figure-static", "preliminary_dset-2_figure-legend", "preliminary_dset-1_figure-dof"),
+            *("map-0_figure-static", "figure-a"),
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    "name", ["thesis.txt", "private_scan.nii.gz", "patients.tsv", "zebra.nii.gz", "sub/z.nii.gz", "figures/holiday.png"]
-)
+def test_every_name_of_a_run_is_one_that_a_run_may_write(expected: Path) -> None:
+    recorded = [json.loads(path.read_bytes()) for path in expected.glob("*.json")]
+    names = [name for wanted in recorded for name in (*wanted["maps"], *wanted["tables"])]
+    assert names
+    assert [name for name in (*names, *WRITTEN) if not run_may_write(name)] == []
+
+
+@pytest.mark.parametrize("name", FOREIGN, ids=repr)
 def test_other_names_are_not(name: str) -> None:
     assert not run_may_write(name)
 
