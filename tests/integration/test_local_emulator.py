@@ -52,6 +52,25 @@ def test_a_task_that_exits_with_0_is_a_success_with_its_description(aws: Embedde
     assert json.loads(ended["output"])["Containers"][0]["ExitCode"] == 0
 
 
+def test_the_log_holds_nothing_of_the_emulators_own(
+    aws: EmbeddedAws, made: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = {"Type": "Fail", "ErrorPath": "$.refused.error", "CausePath": "$.refused.cause"}
+    states: dict[str, object] = {
+        "IsRefused": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.refused", "IsPresent": True, "Next": "Refused"}],
+            "Default": "Run",
+        },
+        "Refused": refused,
+        "Run": run_task(made, "exit 1", Catch=[{"ErrorEquals": ["States.ALL"], "ResultPath": "$.e", "Next": "Next"}]),
+        "Next": {"Type": "Pass", "Parameters": {"x.$": "$.nowhere"}, "End": True},
+    }
+    ended = aws.execute(machine(**states), name="not-refused")
+    assert ended["status"] == "FAILED"  # at the last state, whose path leads nowhere
+    assert [record.getMessage() for record in caplog.records if not record.name.startswith("compose_runner")] == []
+
+
 def test_lines_of_a_task_go_to_its_log_group_under_its_own_stream(aws: EmbeddedAws, made: dict[str, str]) -> None:
     aws.execute(machine(Run=run_task(made)), name="with-lines")
     events = aws.client("logs").filter_log_events(logGroupName="/task", filterPattern='"with-lines"')["events"]

@@ -133,7 +133,8 @@ class EmbeddedAws:
             default_user_config["iam"] = {"load_aws_managed_policies": False}
             moto_api_backend.reset()
             logging.getLogger("werkzeug").setLevel(logging.ERROR)
-            logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
+            # moto calls errors what a state machine asks for (a variable that is absent, a task that fails)
+            logging.getLogger("moto").setLevel(logging.CRITICAL)
             self._server = AwsServer(self.keys, self._port)
             self._server.start()
             self.endpoint = self._server.endpoint
