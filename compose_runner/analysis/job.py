@@ -160,19 +160,22 @@ def run_job(
         permutations = plan_permutations(
             monte_carlo, inputs, specification, studies.counts, options, directory, progress
         )
+        # before anything is computed: none of it is lost where this cannot be made
+        metadata = {
+            **_about(inputs, specification, options, compose_environment),
+            "counts": studies.counts,
+            "prediction": {**permutations.prediction.describe(options.n_cores), "shards": monte_carlo.n_shards},
+            "started": started.isoformat(),
+            "diagnostics": None,
+        }
         problems = Problems()
         with translating_errors(specification):
             result = compute.compute(
                 studies, specification, options, directory, progress, permutations.session(), problems
             )
         progress.start(Stage.WRITE)
-        metadata = {
-            **_about(inputs, specification, options, compose_environment),
-            "counts": studies.counts,
-            "prediction": {**permutations.prediction.describe(options.n_cores), "shards": monte_carlo.n_shards},
-            "started": started.isoformat(),
-            **compute.describe(result),
-        }
+        with problems.costing("entry diagnostics of metadata.json"):
+            metadata |= compute.describe(result)
         compute.write(result, directory, metadata, options, problems)
         _finish(metadata, directory, progress)
         permutations.finish()

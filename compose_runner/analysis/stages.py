@@ -19,6 +19,7 @@ from compose_runner.analysis.compute.coverage import (
 )
 from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.patches.foci import foci_at_once
+from compose_runner.analysis.compute.patches.references import references_at_own_cost
 from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
 from compose_runner.analysis.compute.workflow import describe_diagnostics, run_meta_analysis
 from compose_runner.analysis.problems import Problems
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from nimare.estimator import Estimator
     from nimare.results import MetaResult
 
     from compose_runner.analysis.compute.coverage import Coverage
@@ -165,6 +167,7 @@ def compute(
             engine.observe_iterations(progress.advance),
             cluster_tables_by_box(),
             foci_at_once(),
+            references_at_own_cost(problems),
         ):
             return run_meta_analysis(
                 first, second, estimator, corrector, n_cores=options.n_cores, progress=progress, problems=problems
@@ -175,19 +178,24 @@ def compute(
     try:
         result = fitted()
     except ValueError as error:
-        coverage = describe_coverage(first, estimator, studies.staged)
-        _write_coverage(coverage, directory, problems)
-        raise ImageError(f"{error} {coverage.summary()}") from error
-    coverage = describe_coverage(first, result.estimator, studies.staged)
-    _write_coverage(coverage, directory, problems)
-    log.info(coverage.summary())
+        coverage = _write_coverage(first, estimator, studies.staged, directory, problems)
+        raise ImageError(f"{error} {coverage.summary()}" if coverage else str(error)) from error
+    coverage = _write_coverage(first, result.estimator, studies.staged, directory, problems)
     refuse_empty_result(result, coverage)
     return result
 
 
-def _write_coverage(coverage: Coverage, directory: ResultDirectory, problems: Problems) -> None:
-    with problems.costing(f"table {COVERAGE_FILENAME}"), directory.writing() as folder:
-        coverage.write(folder)
+def _write_coverage(
+    studyset: Studyset, estimator: Estimator, staged: StagedImages, directory: ResultDirectory, problems: Problems
+) -> Coverage | None:
+    """Write the account of the maps and put its summary into the log; None where it cannot be made."""
+    coverage = None
+    with problems.costing(f"table {COVERAGE_FILENAME}"):
+        coverage = describe_coverage(studyset, estimator, staged)
+        log.info(coverage.summary())
+        with directory.writing() as folder:
+            coverage.write(folder)
+    return coverage
 
 
 def describe(result: MetaResult) -> dict[str, Any]:

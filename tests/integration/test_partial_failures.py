@@ -5,24 +5,36 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import pathlib
 import pickle
 import re
 import shutil
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nimare.diagnostics
 import nimare.reports.figures
+import nimare.utils
 import numpy as np
 import pytest
 from nimare.diagnostics import FocusCounter, Jackknife
 
 from compose_runner.analysis import stages
+from compose_runner.analysis.compute.coverage import Coverage
 from compose_runner.analysis.job import run_job
+from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.write import report
+from compose_runner.analysis.write.result_directory import STATE
+from compose_runner.analysis.write.result_record import run_may_write
+from compose_runner.commands.exit_codes import exit_with_code
+from compose_runner.errors import ImageError
 from tests.support import synthetic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from types import FrameType
 
 gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
 
@@ -30,17 +42,6 @@ pytestmark = [pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"), 
 
 REASON = "nobody knows how"
 KINDS = ("coordinates", "images")
-FIGURES = {
-    "coordinates": (
-        "plot_static_brain",
-        "plot_interactive_brain",
-        "plot_clusters",
-        "plot_heatmap",
-        "plot_coordinates",
-        "plot_mask",
-    ),
-    "images": ("_plot_dof_map", "_plot_true_voxels", "_plot_ridgeplot", "_plot_sumstats", "plot_heatmap", "plot_mask"),
-}
 
 
 def _fail(*_: object, **__: object) -> None:
@@ -52,10 +53,13 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
     studyset = synthetic.random_studyset(12, analyses_per_study=1, foci_per_analysis=6)
     few = synthetic.with_maps(synthetic.random_studyset(4, analyses_per_study=1, foci_per_analysis=1), folder / "maps")
+    aggressive = synthetic.specification("Stouffers", kind="IBMA")
+    aggressive["estimator"]["args"] = {"aggressive_mask": True}
     written = {}
     for kind, document, specification in (
         ("coordinates", studyset, synthetic.specification("ALE")),
         ("images", few, synthetic.specification("Stouffers", kind="IBMA")),
+        ("aggressive", few, aggressive),
     ):
         written[kind] = folder / f"{kind}.json"
         documents = {
@@ -75,13 +79,82 @@ def _run(bundle: Path, result_dir: Path, *, drawn: bool = True) -> tuple[dict[st
     return files, json.loads(files.pop("metadata.json"))
 
 
+# what a run cannot do without: it ends with an error where one of these fails
+_OF_THE_RUN = re.compile(
+    r"""compose_runner\.(
+        progress|signals|escaping|compose\.json_documents       # how far it is; JSON of its own
+        |analysis\.problems                                     # what could not be made
+        |analysis\.write\.(maps|result_directory|result_record) # the maps, and where they go
+        |analysis\.compute\.(engine|patches)\.\w+               # what ends with the computation
+        |analysis\.compute\.(monte_carlo|checkpoints)           # its checkpoints, which may stay
+        |analysis\.stages\.(compute|write|_write_coverage|_write_atomically)
+        |analysis\.compute\.coverage\.refuse_empty_result       # maps without a value are no result
+        |analysis\.(job\._finish|job\.JobOutcome|job\.__create_fn__|preparation\.translating_errors)
+    )\b.*""",
+    re.VERBOSE,
+)
+
+
+class _Unprotected:
+    """The functions of the package that are called after the maps are computed while no problem would be caught."""
+
+    def __init__(self) -> None:
+        self.called: set[str] = set()
+        self._n_caught = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        costing, computed = Problems.costing, stages.run_meta_analysis
+
+        @contextmanager
+        def counted(problems: Problems, what: str) -> Iterator[None]:
+            with costing(problems, what):
+                self._n_caught += 1
+                try:
+                    yield
+                finally:
+                    self._n_caught -= 1
+
+        def watched(*arguments: Any, **more: Any) -> Any:
+            result = computed(*arguments, **more)
+            sys.setprofile(self._see)
+            return result
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Problems, "costing", counted)
+            patch.setattr(stages, "run_meta_analysis", watched)
+            try:
+                yield
+            finally:
+                sys.setprofile(None)
+
+    def _see(self, frame: FrameType, event: str, _: object) -> None:
+        name = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
+        if event == "call" and not self._n_caught and name.startswith("compose_runner."):
+            self.called.add(name)
+
+
 @pytest.fixture(scope="module")
-def whole(bundles: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def unprotected() -> _Unprotected:
+    return _Unprotected()
+
+
+@pytest.fixture(scope="module")
+def whole(bundles: dict[str, Path], unprotected: _Unprotected, tmp_path_factory: pytest.TempPathFactory) -> Any:
     written = {}
     for kind in KINDS:
-        written[kind], metadata = _run(bundles[kind], tmp_path_factory.mktemp(kind))
+        with unprotected.watching():
+            written[kind], metadata = _run(bundles[kind], tmp_path_factory.mktemp(kind))
         assert metadata["problems"] == []
+        # nothing is written that the record of the directory would not take for the run's
+        assert [name for name in written[kind] if not (run_may_write(name) or name.startswith(STATE))] == []
     return written.__getitem__
+
+
+def test_every_step_after_the_computation_costs_itself_at_most(whole: Any, unprotected: _Unprotected) -> None:
+    assert whole("images")
+    assert any("_write_coverage" in name for name in unprotected.called)
+    assert sorted(name for name in unprotected.called if not _OF_THE_RUN.fullmatch(name)) == []
 
 
 def _same(files: dict[str, bytes], whole: dict[str, bytes]) -> set[str]:
@@ -93,25 +166,34 @@ def _same(files: dict[str, bytes], whole: dict[str, bytes]) -> set[str]:
     return set(whole) - set(files)
 
 
+def _missing(files: dict[str, bytes], whole: dict[str, bytes]) -> set[str]:
+    """The names of the files that are missing from a run without a report."""
+    return {name for name in _same(files, whole) if not re.match(r"figures/|report\.html", name)}
+
+
 # each fails beside others that do not, in as few runs as that takes
-@pytest.mark.parametrize(
-    ("kind", "functions"), [(kind, FIGURES[kind][half::2]) for kind in KINDS for half in (0, 1)], ids=str
-)
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_figure_that_cannot_be_drawn_costs_itself(
     kind: str,
-    functions: tuple[str, ...],
+    half: int,
     bundles: dict[str, Path],
     whole: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for function in functions:
-        monkeypatch.setattr(nimare.reports.figures, function, _fail)
+    draw_all, n_drawings = report.draw_all, []
+
+    def some(drawings: Sequence[Callable[[], object]], n_cores: int = 1) -> dict[int, str]:
+        n_drawings.append(len(drawings))
+        return draw_all([_fail if number % 2 == half else one for number, one in enumerate(drawings)], n_cores)
+
+    monkeypatch.setattr(report, "draw_all", some)
     files, metadata = _run(bundles[kind], tmp_path)
     missing = _same(files, whole(kind))
     assert all(name.startswith("figures/") for name in missing)
-    assert metadata["problems"]
+    assert [len(metadata["problems"])] == [len(range(half, n, 2)) for n in n_drawings]
     assert {problem["reason"] for problem in metadata["problems"]} == {REASON}
     page = files["report.html"].decode()
     assert page.count(f"could not be drawn: {REASON}") == len(metadata["problems"])
@@ -125,6 +207,29 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(
     assert 0 < pictures_and_frames[1] < pictures_and_frames[0]
     for title in re.findall(r"<h3>(.*?)</h3>", whole(kind)["report.html"].decode()):
         assert f"<h3>{title}</h3>" in page
+
+
+def test_a_figure_that_only_some_estimators_have_costs_itself(
+    bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nimare.reports.figures, "_plot_relcov_map", _fail)
+    files, metadata = _run(bundles["aggressive"], tmp_path)
+    (problem,) = metadata["problems"]
+    assert problem == {"what": "figure 'Coverage' (preliminary_dset-1_figure-relcov.png)", "reason": REASON}
+    assert files["report.html"].decode().count(f"could not be drawn: {REASON}") == 1
+    assert {"z.nii.gz", "ibma_coverage.tsv", "boilerplate.txt", "figures/preliminary_dset-1_figure-mask.png"} <= set(
+        files
+    )
+
+
+def test_a_drawn_figure_that_cannot_be_read_costs_the_figures(
+    bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_figure", _fail)
+    files, metadata = _run(bundles["coordinates"], tmp_path)
+    assert all(name.startswith("figures/") for name in _same(files, whole("coordinates")))
+    assert {problem["reason"] for problem in metadata["problems"]} == {REASON}
+    assert files["report.html"].decode().count(f"could not be drawn: {REASON}") == len(metadata["problems"])
 
 
 @pytest.mark.parametrize("part", ["map_section", "study_sections", "parameter_section"])
@@ -209,9 +314,71 @@ def test_a_file_that_cannot_be_written_costs_itself(
     monkeypatch.setattr(owner, function, _fail)
     files, metadata = _run(bundles["coordinates"], tmp_path, drawn=False)
     expected = {name for name in whole("coordinates") if re.fullmatch(lost, name)}
-    missing = {name for name in _same(files, whole("coordinates")) if not re.match(r"figures/|report\.html", name)}
-    assert missing == expected
+    assert _missing(files, whole("coordinates")) == expected
     assert sorted(problem["what"] for problem in metadata["problems"]) == sorted(f"file {name}" for name in expected)
+
+
+def _fail_for(*names: str) -> Callable[..., int]:
+    write_text = pathlib.Path.write_text
+
+    def write(path: pathlib.Path, *arguments: Any, **more: Any) -> int:
+        if path.name in names:
+            raise OSError(5, REASON)
+        return write_text(path, *arguments, **more)
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["boilerplate.txt", "references.bib"])
+def test_a_text_that_cannot_be_written_costs_itself(
+    name: str, bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pathlib.Path, "write_text", _fail_for(name))
+    files, metadata = _run(bundles["coordinates"], tmp_path, drawn=False)
+    assert _missing(files, whole("coordinates")) == {name}
+    assert metadata["problems"] == [{"what": f"file {name}", "reason": REASON}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner", "function", "what", "lost"),
+    [
+        ("images", stages, "describe_coverage", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("images", Coverage, "summary", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("images", Coverage, "write", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("coordinates", stages, "describe_diagnostics", "entry diagnostics of metadata.json", set()),
+        ("coordinates", nimare.utils, "get_description_references", "list of references", {"references.bib"}),
+    ],
+)
+def test_an_account_of_the_run_that_cannot_be_made_costs_itself(
+    kind: str,
+    owner: Any,
+    function: str,
+    what: str,
+    lost: set[str],
+    bundles: dict[str, Path],
+    whole: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(owner, function, _fail)
+    outcome: list[Any] = []
+    # a command that goes without something ends as one that has it all
+    exit_with_code(lambda: outcome.extend(_run(bundles[kind], tmp_path, drawn=False)))
+    files, metadata = outcome
+    if not files.get("references.bib"):
+        files.pop("references.bib", None)
+    assert _missing(files, whole(kind)) == lost
+    assert metadata["problems"] == [{"what": what, "reason": REASON}]
+    assert {"versions", "machine", "counts", "seed", "inputs", "diagnostics"} <= set(metadata)
+
+
+def test_an_error_of_the_computation_is_told_without_an_account_of_the_maps(
+    bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "run_meta_analysis", _fail)
+    monkeypatch.setattr(stages, "describe_coverage", lambda *_: {}["no account"])
+    with pytest.raises(ImageError, match=REASON):
+        _run(bundles["images"], tmp_path, drawn=False)
 
 
 def test_a_map_that_cannot_be_written_is_an_error_of_the_run(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup, escape
 
-from compose_runner.analysis.problems import Problems
+from compose_runner.analysis.problems import Problems, explain_error
 from compose_runner.analysis.write.drawing import draw_all
 from compose_runner.analysis.write.figures import (
     Drawing,
@@ -110,8 +110,8 @@ def _draw(sections: list[Section], drawn: Path, pictures: Path, n_cores: int, pr
             try:
                 found = [_figure(drawn / file.name, file.title, file.caption, file.folded) for file in drawing.files]
                 _keep_pictures(drawing, drawn, pictures)
-            except OSError as error:
-                reason = error.strerror or str(error)
+            except (OSError, ValueError) as error:
+                reason = explain_error(error)
         if reason is not None:
             found = [Figure(title, "problem", f"could not be drawn: {reason}")]
             problems.add(f"figure '{title}' ({drawing.files[0].name})", reason)
