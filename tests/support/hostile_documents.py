@@ -1,9 +1,9 @@
 """Put hostile values into every field of a bundle, in a process that watches what is opened, asked and started.
 
-``python -m tests.support.hostile_documents FOLDER [--all]`` prints one JSON document: how many documents were tried, what
-they cost, and every violation (on standard error too, when it is found): a file opened or changed outside the folder and
-the installed packages, a connection, a process, an error that is not the package's own, a document that took too long.
-Without ``--all`` every field meets a few of the values, and every value some of the fields.
+``python -m tests.support.hostile_documents FOLDER [--all]`` prints one JSON document: how many documents were tried,
+what they cost, and every violation (on standard error too, when it is found): a file opened or changed outside the
+folder and the installed packages, a connection, a process, an error that is not the package's own, a document that took
+too long. Without ``--all`` every field meets a few of the values, and every value some of the fields.
 """
 
 from __future__ import annotations
