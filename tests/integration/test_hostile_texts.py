@@ -65,7 +65,7 @@ def _as_text(documents: dict[str, Any]) -> dict[str, Any]:
 def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     bundle = folder / "bundle.json"
-    documents = _as_text(request.param(folder))
+    documents = hostile_texts.with_hostile_words(_as_text(request.param(folder)))
     documents["meta_analysis"] = {"name": hostile_texts.IN_HTML[1]}
     bundle.write_text(json.dumps(documents), encoding="utf-8")
     result_dir = folder / "results"
@@ -97,6 +97,14 @@ def test_no_cell_of_a_table_is_a_formula_or_several_lines(results: Path) -> None
             assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in cell)
             if cell.strip()[:1] in ("=", "+", "-", "@"):
                 float(cell)
+
+
+def test_a_map_that_is_left_out_is_named_with_its_words(results: Path) -> None:
+    table = results / "ibma_coverage.tsv"
+    assert table.exists() == ("image-based" in (results / "boilerplate.txt").read_text(encoding="utf-8"))
+    if table.exists():
+        text = table.read_text(encoding="utf-8")
+        assert [payload for payload in hostile_texts.IN_HTML if " ".join(payload.split()) not in text] == []
 
 
 def test_nothing_of_a_document_reaches_the_methods_text(results: Path) -> None:

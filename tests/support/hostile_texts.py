@@ -45,10 +45,10 @@ IN_A_FILE_NAME = ("../../up", "/etc/passwd", "a/b", "CON", "x" * 300)
 EVERYWHERE = (*IN_HTML, *ON_A_TERMINAL[:4], *IN_A_SPREADSHEET, *IN_LATEX, *IN_A_FILE_NAME)
 
 # texts that say what a document is: with another one it would not be read at all
-_WORDS = frozenset({"space", "value_type", "url", "filename", "type", "args", "note_keys"})
+WORDS = frozenset({"space", "value_type", "url", "filename", "type", "args", "note_keys"})
 
 
-def poisoned(document: Any, payloads: tuple[str, ...] = EVERYWHERE, *, words: frozenset[str] = _WORDS) -> Any:
+def poisoned(document: Any, payloads: tuple[str, ...] = EVERYWHERE, *, words: frozenset[str] = WORDS) -> Any:
     """Copy a document and add a payload to each of its texts, the same one to equal texts, so that ids still fit.
 
     Parameters
@@ -70,3 +70,31 @@ def poisoned(document: Any, payloads: tuple[str, ...] = EVERYWHERE, *, words: fr
         return document
     payload = payloads[zlib.crc32(document.encode()) % len(payloads)]
     return f"{payload}{document}"
+
+
+def with_hostile_words(documents: dict[str, Any], payloads: tuple[str, ...] = IN_HTML) -> dict[str, Any]:
+    """Add what a run goes on with although its words are payloads: maps that are left out, spaces, types of columns.
+
+    Parameters
+    ----------
+    documents : dict
+        Studyset, annotation and specification, which are changed.
+    payloads : tuple of str
+        Each stands in each of the places.
+    """
+    analyses = [analysis for study in documents["studyset"]["studies"] for analysis in study["analyses"]]
+    for number, payload in enumerate(payloads):
+        analysis = analyses[number % len(analyses)]
+        images = analysis["images"] = list(analysis.get("images") or [])
+        maps = [
+            {"value_type": payload, "space": payload, "url": payload, "filename": payload},
+            {"value_type": "T map", "space": payload, "url": f"https://127.0.0.1/{payload}.nii.gz", "filename": None},
+            {"value_type": "Variance", "space": "MNI", "url": None, "filename": f"{payload}.nii.gz"},
+            {"value_type": "Beta map", "space": "MNI", "url": f"http://[{payload}]/z.nii", "filename": payload},
+        ]
+        images += [{"id": f"{payload}{kind}", **words} for kind, words in enumerate(maps)]
+        for image in images:
+            if image["space"] is None or "MNI" in image["space"]:
+                image["space"] = f"{payload}MNI" if number % 2 else image["space"]
+        documents["annotation"]["note_keys"] |= {payload: {"type": payload, "order": number, "default": payload}}
+    return documents
