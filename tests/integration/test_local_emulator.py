@@ -55,8 +55,8 @@ def test_a_task_that_exits_with_0_is_a_success_with_its_description(aws: Embedde
 def test_the_log_holds_nothing_of_the_emulators_own(
     aws: EmbeddedAws, made: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    refused = {"Type": "Fail", "ErrorPath": "$.refused.error", "CausePath": "$.refused.cause"}
-    states: dict[str, object] = {
+    refused: dict[str, object] = {"Type": "Fail", "ErrorPath": "$.refused.error", "CausePath": "$.refused.cause"}
+    states: dict[str, dict[str, object]] = {
         "IsRefused": {
             "Type": "Choice",
             "Choices": [{"Variable": "$.refused", "IsPresent": True, "Next": "Refused"}],

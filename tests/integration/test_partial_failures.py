@@ -21,10 +21,11 @@ import pytest
 from nimare.diagnostics import FocusCounter, Jackknife
 
 from compose_runner.analysis import stages
+from compose_runner.analysis.compute import workflow
 from compose_runner.analysis.compute.coverage import Coverage
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.problems import Problems
-from compose_runner.analysis.write import report
+from compose_runner.analysis.write import drawing, report
 from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.commands.exit_codes import exit_with_code
@@ -104,7 +105,7 @@ class _Unprotected:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        costing, computed = Problems.costing, stages.run_meta_analysis
+        costing, computed = Problems.costing, workflow.run_meta_analysis
 
         @contextmanager
         def counted(problems: Problems, what: str) -> Iterator[None]:
@@ -183,11 +184,11 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    draw_all, n_drawings = report.draw_all, []
+    n_drawings: list[int] = []
 
     def some(drawings: Sequence[Callable[[], object]], n_cores: int = 1) -> dict[int, str]:
         n_drawings.append(len(drawings))
-        return draw_all([_fail if number % 2 == half else one for number, one in enumerate(drawings)], n_cores)
+        return drawing.draw_all([_fail if number % 2 == half else one for number, one in enumerate(drawings)], n_cores)
 
     monkeypatch.setattr(report, "draw_all", some)
     files, metadata = _run(bundles[kind], tmp_path)
@@ -376,7 +377,7 @@ def test_an_error_of_the_computation_is_told_without_an_account_of_the_maps(
     bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "run_meta_analysis", _fail)
-    monkeypatch.setattr(stages, "describe_coverage", lambda *_: {}["no account"])
+    monkeypatch.setattr(stages, "describe_coverage", _fail)
     with pytest.raises(ImageError, match=REASON):
         _run(bundles["images"], tmp_path, drawn=False)
 

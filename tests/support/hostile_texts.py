@@ -86,7 +86,7 @@ def with_hostile_words(documents: dict[str, Any], payloads: tuple[str, ...] = IN
     for number, payload in enumerate(payloads):
         analysis = analyses[number % len(analyses)]
         images = analysis["images"] = list(analysis.get("images") or [])
-        maps = [
+        maps: list[dict[str, Any]] = [
             {"value_type": payload, "space": payload, "url": payload, "filename": payload},
             {"value_type": "T map", "space": payload, "url": f"https://127.0.0.1/{payload}.nii.gz", "filename": None},
             {"value_type": "Variance", "space": "MNI", "url": None, "filename": f"{payload}.nii.gz"},
