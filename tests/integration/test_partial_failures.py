@@ -341,19 +341,18 @@ def test_a_text_that_cannot_be_written_costs_itself(
 
 
 @pytest.mark.parametrize(
-    ("kind", "owner", "function", "what", "lost"),
+    ("kind", "step", "what", "lost"),
     [
-        ("images", stages, "describe_coverage", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
-        ("images", Coverage, "summary", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
-        ("images", Coverage, "write", "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
-        ("coordinates", stages, "describe_diagnostics", "entry diagnostics of metadata.json", set()),
-        ("coordinates", nimare.utils, "get_description_references", "list of references", {"references.bib"}),
+        ("images", (stages, "describe_coverage"), "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("images", (Coverage, "summary"), "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("images", (Coverage, "write"), "table ibma_coverage.tsv", {"ibma_coverage.tsv"}),
+        ("coordinates", (stages, "describe_diagnostics"), "entry diagnostics of metadata.json", set()),
+        ("coordinates", (nimare.utils, "get_description_references"), "list of references", {"references.bib"}),
     ],
 )
 def test_an_account_of_the_run_that_cannot_be_made_costs_itself(
     kind: str,
-    owner: Any,
-    function: str,
+    step: tuple[Any, str],
     what: str,
     lost: set[str],
     bundles: dict[str, Path],
@@ -361,7 +360,7 @@ def test_an_account_of_the_run_that_cannot_be_made_costs_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(owner, function, _fail)
+    monkeypatch.setattr(*step, _fail)
     outcome: list[Any] = []
     # a command that goes without something ends as one that has it all
     exit_with_code(lambda: outcome.extend(_run(bundles[kind], tmp_path, drawn=False)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis import stages
-from compose_runner.analysis.fetch.bundle import load_bundle
+from compose_runner.analysis.fetch.bundle_files import load_bundle
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.terminal import records_on
