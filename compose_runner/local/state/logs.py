@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from compose_runner.local.state.faults import StorageError
-from compose_runner.local.state.jobs import files_of_jobs
+from compose_runner.local.state.folder import Folder
 from compose_runner.local.state.private_files import append_line, opened
 from compose_runner.local.state.records import LogLine, explain_error
 from compose_runner.service.storage import is_artifact_prefix
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from compose_runner.local.state.faults import Faults
 
 # at the start the lines of older logs are not looked at
 LOG_DAYS = 14
@@ -29,21 +27,8 @@ LOG_DAYS = 14
 MAX_LINE_BYTES = 1024 * 1024
 
 
-class LogLines:
-    """Keeps log records of jobs.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; it exists.
-    faults : Faults
-        Takes what is odd.
-    """
-
-    def __init__(self, folder: Path, faults: Faults) -> None:
-        self.folder = folder
-        self._faults = faults
-        self._lock = threading.Lock()
+class LogLines(Folder):
+    """Keeps log records of jobs."""
 
     def add(self, artifact_prefix: str, group: str, timestamp: int, message: str) -> None:
         """Keep one log record of a job; one that cannot be kept is lost, with a warning.
@@ -63,13 +48,13 @@ class LogLines:
             return
         line = json.dumps({"group": group, "timestamp": timestamp, "message": message}).encode()
         path = self.folder / f"{artifact_prefix}.jsonl"
-        with suppress(StorageError), self._lock, self._faults.writing(path):
+        with suppress(StorageError), self.lock, self.faults.writing(path):
             append_line(path, line)
 
     def read(self, artifact_prefix: str) -> Iterator[LogLine]:
         """Log records of one job, in the order in which they came."""
         path = self.folder / f"{artifact_prefix}.jsonl"
-        with self._faults.skipping():
+        with self.faults.skipping():
             try:
                 with opened(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
                     while data := file.readline(MAX_LINE_BYTES):
@@ -85,14 +70,14 @@ class LogLines:
         try:
             return LogLine.model_validate_json(data)
         except ValidationError as error:
-            self._faults.warn(path, f"it is no record ({explain_error(error)})", part="a line of ")
+            self.faults.warn(path, f"it is no record ({explain_error(error)})", part="a line of ")
             return None
 
     def check(self) -> None:
         """Look at all recent files once."""
         oldest = datetime.now(UTC).timestamp() - LOG_DAYS * 86_400
-        for path in files_of_jobs(self.folder, ".jsonl", self._faults):
-            with self._faults.skipping():
+        for path in self.files_of_jobs(".jsonl"):
+            with self.faults.skipping():
                 if path.lstat().st_mtime >= oldest:
                     for _ in self.read(path.stem):
                         pass

@@ -11,28 +11,15 @@ from typing import TYPE_CHECKING
 
 from compose_runner.files import is_unfinished
 from compose_runner.local.state.faults import UNSPEAKABLE
+from compose_runner.local.state.folder import Folder
 from compose_runner.local.state.private_files import OddFileError, opened, private_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compose_runner.local.state.faults import Faults
 
-
-class ObjectFiles:
-    """Keeps objects.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; it exists.
-    faults : Faults
-        Takes what is odd.
-    """
-
-    def __init__(self, folder: Path, faults: Faults) -> None:
-        self.folder = folder
-        self.faults = faults
+class ObjectFiles(Folder):
+    """Keeps objects."""
 
     def find_path(self, key: str, results_prefix: str) -> Path | None:
         """Where an object is kept; None if its key cannot be a path below the directory.

@@ -53,7 +53,9 @@ def _build_sync_resolver(self: Any, env: Any, **arguments: Any) -> Callable[[], 
             return None
         task = poll()
         if task and any(container.get("ExitCode") != 0 for container in task["Containers"]):
-            raise _task_failed(self, env, to_json_str(task))
+            name = StatesErrorNameType.StatesTaskFailed
+            failed = _task_failed(self, env, StatesErrorName(typ=name), name.to_name(), to_json_str(task))
+            raise FailureEventException(failed)
         return task
 
     resolve.task = (submitted["ClusterArn"], submitted["TaskArn"])  # type: ignore[attr-defined]
@@ -73,22 +75,19 @@ def _task_with(task_arn: str) -> Any:
     return None
 
 
-def _task_failed(service: Any, env: Any, cause: str) -> FailureEventException:
-    name = StatesErrorNameType.StatesTaskFailed
-    return FailureEventException(
-        FailureEvent(
-            env=env,
-            error_name=StatesErrorName(typ=name),
-            event_type=HistoryEventType.TaskFailed,
-            event_details=EventDetails(
-                taskFailedEventDetails=TaskFailedEventDetails(
-                    resource=service._get_sfn_resource(),
-                    resourceType=service._get_sfn_resource_type(),
-                    error=name.to_name(),
-                    cause=cause,
-                )
-            ),
-        )
+def _task_failed(service: Any, env: Any, error_name: ErrorName, error: str, cause: str) -> FailureEvent:
+    return FailureEvent(
+        env=env,
+        error_name=error_name,
+        event_type=HistoryEventType.TaskFailed,
+        event_details=EventDetails(
+            taskFailedEventDetails=TaskFailedEventDetails(
+                resource=service._get_sfn_resource(),
+                resourceType=service._get_sfn_resource_type(),
+                error=error,
+                cause=cause,
+            )
+        ),
     )
 
 
@@ -120,19 +119,7 @@ def _from_error(self: Any, env: Any, ex: Exception) -> Any:
         f"{ex.response['Error'].get('Message')} (Service: AmazonECS; "
         f"Status Code: {ex.response['ResponseMetadata']['HTTPStatusCode']}; Error Code: {code})"
     )
-    return FailureEvent(
-        env=env,
-        error_name=ErrorName(error_name=error),
-        event_type=HistoryEventType.TaskFailed,
-        event_details=EventDetails(
-            taskFailedEventDetails=TaskFailedEventDetails(
-                resource=self._get_sfn_resource(),
-                resourceType=self._get_sfn_resource_type(),
-                error=error,
-                cause=cause,
-            )
-        ),
-    )
+    return _task_failed(self, env, ErrorName(error_name=error), error, cause)
 
 
 _original_supported_parameters = StateTaskServiceEcs._get_supported_parameters
