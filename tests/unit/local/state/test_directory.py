@@ -249,18 +249,18 @@ def test_something_odd_in_a_files_place_is_skipped_and_named(
         )
     # jobs go on, and nothing outside is written to
     state_directory = StateDirectory(data)
-    for new in ("new", "broken"):
+    for job in ("new", "broken"):
         for write in (
-            lambda new=new: state_directory.jobs.write({**JOB, "name": new}),
-            lambda new=new: state_directory.objects.write(
-                state_directory.objects.folder / new / "tables" / "table.tsv", b"new"
+            lambda job=job: state_directory.jobs.write({**JOB, "name": job}),
+            lambda job=job: state_directory.objects.write(
+                state_directory.objects.folder / job / "tables" / "table.tsv", b"new"
             ),
         ):
             try:
                 write()
             except StorageError:
-                assert new == "broken"
-        state_directory.logs.add(name, "/task", 1, "new line")
+                assert job == "broken"
+        state_directory.logs.add(job, "/task", 1, "new line")
     assert state_directory.jobs.read("new") is not None
     state_directory.close()
     assert sorted(path.name for path in outside.iterdir()) == ["broken.json", "secret"]
@@ -325,7 +325,7 @@ def test_a_full_disk_is_told_once_and_leaves_what_was_there(
     state_directory = StateDirectory(tmp_path)
     table = state_directory.objects.folder / "whole" / "tables" / "table.tsv"
 
-    def full(*_: object, **_options: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
