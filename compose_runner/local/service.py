@@ -174,7 +174,7 @@ class Service:
             self._task_command(),
             environment=self._python_environment(),
             max_parallel_tasks=options.max_parallel_jobs,
-            on_line=tell,
+            on_line=log_readable,
         ).start()
         stack = Stack(self._aws, self._root / TEMPLATE, {**PARAMETERS, **self._hosts(), **options.parameters})
         stack.create()
@@ -314,7 +314,7 @@ class Service:
             aws.wait_for(execution["executionArn"])
 
 
-def tell(group: str, line: str) -> None:
+def log_readable(group: str, line: str) -> None:
     """Log a line of a task or function so that a person can read it.
 
     Parameters

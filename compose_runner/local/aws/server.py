@@ -94,7 +94,7 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
     def _read(self, headers: dict[str, str], limit: int | None) -> bytes:
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
-            raise SignatureRefusedError("the request does not tell its length")
+            raise SignatureRefusedError("the request does not give its length")
         if limit is not None and int(length) > limit:
             raise SignatureRefusedError("the request is too large")
         if headers.get("expect", "").lower() == "100-continue":
