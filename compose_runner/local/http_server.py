@@ -114,7 +114,7 @@ class JsonHandler(BaseHTTPRequestHandler):
             Its length is missing, is wrong, or is more than ``max_body``.
         """
         if "transfer-encoding" in self.headers:
-            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the request must tell its Content-Length")
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the request must give its Content-Length")
         lengths = {length.strip() for length in self.headers.get_all("content-length") or ["0"]}
         text = lengths.pop()
         if lengths or not _LENGTH.fullmatch(text):
