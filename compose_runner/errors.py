@@ -90,7 +90,7 @@ class UploadKeyError(PublishError):
 
 
 class TemporaryError(ComposeRunnerError):
-    """What failed may pass by itself: the same job can be started again unchanged."""
+    """A temporary failure: the same job can be started again unchanged."""
 
     exit_code = EXIT_TRY_AGAIN
 

@@ -94,7 +94,7 @@ def run(
     compose_runner.errors.ResultDirectoryError
         The directory holds something that is not this run's to change, or another run uses it.
     compose_runner.errors.TemporaryError
-        What failed may pass: try again.
+        A temporary failure: try again.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """What AWS refuses the task, or does not answer, as errors of the runner: with a sentence, and with an exit code.
 
-Every refusal may pass unless it is known that it does not. An unknown one that is tried again costs a few attempts; one
+Every refusal counts as temporary unless it is known to last. An unknown one that is tried again costs a few attempts; one
 that is given up costs what was computed.
 """
 
@@ -128,7 +128,7 @@ def translating_aws_errors(what: str, address: str) -> Iterator[None]:
     Raises
     ------
     ServiceUnavailableError
-        It may pass.
+        It is temporary.
     AnalysisError
         A person has to change something.
     """

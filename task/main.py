@@ -218,7 +218,7 @@ class Task:
         if self.settings.rounds:
             self._clean_up(lambda: self._objects.forget_shard_progress(MOST_SHARDS))
         logger.info(
-            log_events.SPREAD, extra={"shards": requested.n_shards, "predicted_seconds": round(requested.seconds)}
+            log_events.SHARDED, extra={"shards": requested.n_shards, "predicted_seconds": round(requested.seconds)}
         )
         return requested.exit_code
 

@@ -146,7 +146,7 @@ class _ToldRetry(Retry):
 
 
 def retries(attempts: int, methods: tuple[str, ...] = ("GET", "HEAD", "PUT")) -> Retry:
-    """Retry what may pass, with growing and jittered waits; a POST is never repeated."""
+    """Retry temporary failures, with growing and jittered waits; a POST is never repeated."""
     return _ToldRetry(
         total=attempts,
         status_forcelist=RETRYABLE,
@@ -304,7 +304,7 @@ def get_json(
     DocumentMissingError
         The service answers 404, or another refusal that trying again will not change.
     ServiceUnavailableError
-        No answer, or an answer that may pass (429, 5xx), after all retries.
+        No answer, or a temporary refusal (429, 5xx), after all retries.
     DocumentMalformedError
         The answer is not JSON, or too large.
     """

@@ -18,7 +18,7 @@ METADATA_WRITTEN = "metadata.written"
 SUCCESS = "workflow.success"
 FAILED = "workflow.failed"
 INTERRUPTED = "workflow.interrupted"
-SPREAD = "workflow.spread"
+SHARDED = "workflow.spread"
 SHARD_COMPLETED = "workflow.shard_completed"
 
 # status

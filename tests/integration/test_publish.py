@@ -214,7 +214,7 @@ def test_a_post_is_never_repeated_by_itself(compose: ComposeStandIn, result_dir:
     assert record(result_dir)["state"] == "creating"
 
 
-def test_a_keeper_of_the_record_hears_of_it_right_before_and_after_the_result_is_made(
+def test_a_listener_gets_the_record_right_before_and_after_the_result_is_made(
     compose: ComposeStandIn, result_dir: Path
 ) -> None:
     prepared(compose, result_dir)
