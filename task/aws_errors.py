@@ -1,7 +1,7 @@
 """What AWS refuses the task, or does not answer, as errors of the runner: with a sentence, and with an exit code.
 
-Every refusal counts as temporary unless it is known to last. An unknown one that is tried again costs a few attempts; one
-that is given up costs what was computed.
+Every refusal counts as temporary unless it is known to last. An unknown one that is tried again costs a few attempts;
+one that is given up costs what was computed.
 """
 
 from __future__ import annotations
