@@ -6,7 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
@@ -14,6 +14,9 @@ from samtranslator.yaml_helper import yaml_parse
 from compose_runner.service import observability, settings
 from compose_runner.service.aws.records import REFUSED_STREAMS
 from compose_runner.service.storage import DEFAULT_RESULTS_PREFIX
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
@@ -293,7 +296,7 @@ def test_a_function_has_a_role_a_log_group_a_timeout_and_memory_of_its_own(funct
 
 def test_functions_get_every_variable_that_their_settings_read() -> None:
     shared = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
-    readers = {
+    readers: dict[str, type[BaseModel]] = {
         "submit": settings.SubmitSettings,
         "status": settings.StatusSettings,
         "logs": settings.LogsSettings,
@@ -302,10 +305,7 @@ def test_functions_get_every_variable_that_their_settings_read() -> None:
     for function, reader in readers.items():
         variables = RESOURCES[FUNCTIONS[function]]["Properties"]["Environment"]["Variables"]
         # each name that the reader knows stands in the template; it refuses to work without those that it must have
-        fields = set(reader.__slots__)  # type: ignore[attr-defined]
-        named = {field.upper() for field in fields}
-        renamed = {"LOG_GROUP": "RUNNER_LOG_GROUP", "LOOKBACK_MS": "DEFAULT_LOOKBACK_MS"}
-        assert {renamed.get(name, name) for name in named} <= set(variables) | shared
+        assert {field.alias for field in reader.model_fields.values()} <= set(variables) | shared
 
 
 # ---- who may do what
