@@ -92,6 +92,7 @@ class JsonHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         try:
+            self._check_form()
             self.visitors.check(self.headers)
             if self.command not in self.methods:
                 raise RefusedError(
@@ -104,6 +105,14 @@ class JsonHandler(BaseHTTPRequestHandler):
             self.answer()
         except RefusedError as refusal:
             self.refuse(refusal)
+
+    def _check_form(self) -> None:
+        """Refuse a request of which a part was not read: Python leaves out all headers behind a line that is none."""
+        if self.request_version == "HTTP/0.9":
+            self.request_version = self.protocol_version
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request must name a version of HTTP")
+        if self.headers.defects:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "a line among the headers is no header")
 
     def body(self) -> bytes:
         """Read the request's body.

@@ -73,6 +73,7 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
         headers = {name.lower(): value for name, value in self.headers.items()}
         if (
             len(headers) != len(self.headers)
+            or self.headers.defects
             or self.command == "OPTIONS"
             or any(name in _BROWSER_HEADERS or name.startswith("sec-fetch-") for name in headers)
         ):
@@ -120,3 +121,6 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         """Keep the server's own lines off the terminal."""
+
+    def log_error(self, format: str, *args: Any) -> None:
+        """The same for what cannot be read: anybody on this machine can send that."""

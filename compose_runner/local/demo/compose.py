@@ -28,6 +28,8 @@ log = logging.getLogger("compose_runner.serve")
 _NAME = "21 studies of pain: ALE with Monte Carlo correction"
 # bytes of one result: some maps of the whole brain
 MAX_UPLOAD = 512 * 1024 * 1024
+# of who does not have the key, and is refused
+MAX_WITHOUT_KEY = 64 * 1024
 _KEY_HEADER = "Compose-Upload-Key"
 _FILENAME = re.compile(rb'filename="([^"\r\n]*)"')
 
@@ -99,11 +101,15 @@ class DemoCompose(HttpServer):
             return HTTPStatus.NOT_FOUND, {"detail": f"this demonstration only knows {studies.META_ANALYSIS_ID}"}
         if not path.startswith("meta-analysis-results"):
             return HTTPStatus.NOT_FOUND, {"detail": "not found"}
-        if not secrets.compare_digest(key.encode(), self._run_key.encode()):
+        if not self.knows(key):
             return HTTPStatus.UNAUTHORIZED, {"detail": "the upload key is wrong"}
         if method == "POST":
             return self._make_result(body)
         return self._take_files(path.rpartition("/")[2], body)
+
+    def knows(self, key: str) -> bool:
+        """Whether a key is the one with which results can be uploaded."""
+        return secrets.compare_digest(key.encode(), self._run_key.encode())
 
     def _make_result(self, body: bytes) -> tuple[HTTPStatus, Any]:
         try:
@@ -133,11 +139,12 @@ class DemoCompose(HttpServer):
 
 class _Handler(JsonHandler):
     methods = ("GET", "POST", "PUT")
-    max_body = MAX_UPLOAD
     compose: DemoCompose
 
     def answer(self) -> None:
+        key = self.headers.get(_KEY_HEADER) or ""
+        self.max_body = MAX_UPLOAD if self.compose.knows(key) else MAX_WITHOUT_KEY
         body = self.body()
         path = urlsplit(self.path).path.removeprefix("/api/")
-        status, document = self.compose.answer(self.command, path, self.headers.get(_KEY_HEADER) or "", body)
+        status, document = self.compose.answer(self.command, path, key, body)
         self.reply(status, {"content-type": "application/json"}, json.dumps(document).encode())

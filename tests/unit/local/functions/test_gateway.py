@@ -180,6 +180,15 @@ REFUSED = {
     "length with a line": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1_0\r\n\r\n{}        ", 400),
     "short body": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nContent-Length: 50\r\n\r\n{}", 400),
     "whole address": (b"GET http://evil.example/status HTTP/1.1\r\nHost: HOST\r\n\r\n", 400),
+    "no version": (b"GET /status\r\nHost: HOST\r\n\r\n", 400),
+    "a header with a space": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nA : b\r\nOrigin: https://evil.example\r\n\r\n",
+        400,
+    ),
+    "a header without a colon": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nA\r\nSec-Fetch-Site: cross-site\r\n\r\n",
+        400,
+    ),
     "no HTTP": (b"hello there you\r\n\r\n", 400),
     "HTTP of the future": (b"GET / HTTP/9.9\r\nHost: HOST\r\n\r\n", 505),
     "no host": (b"GET / HTTP/1.1\r\n\r\n", 403),
@@ -188,6 +197,27 @@ REFUSED = {
     "foreign origin": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: https://evil.example\r\n\r\n", 403),
     "other port's origin": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://127.0.0.1:1\r\n\r\n", 403),
     "two origins": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: http://HOST\r\nOrigin: http://x\r\n\r\n", 403),
+    "empty origin": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin:\r\n\r\n", 403),
+    "origin of no site": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nOrigin: null\r\n\r\n", 403),
+    "a name with a dot behind it": (b"POST /status HTTP/1.1\r\nHost: localhost.\r\n\r\n", 403),
+    "a page with this name in front": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nReferer: http://HOST.evil.example/\r\n\r\n",
+        403,
+    ),
+    "a page with this name as a user": (
+        b"POST /status HTTP/1.1\r\nHost: HOST\r\nReferer: http://HOST@evil.example/\r\n\r\n",
+        403,
+    ),
+    "a page alone": (b"POST /status HTTP/1.1\r\nHost: HOST\r\nReferer: https://evil.example/\r\n\r\n", 403),
+    "a connection that stays": (
+        b"GET /status HTTP/1.1\r\nHost: HOST\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Origin: https://evil.example\r\n\r\n",
+        403,
+    ),
+    "another method in a header": (
+        b"GET /submit?meta_analysis_id=x HTTP/1.1\r\nHost: HOST\r\nX-HTTP-Method-Override: POST\r\n\r\n",
+        405,
+    ),
     "cross-site": (b"GET / HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403),
     "unknown site": (b"GET / HTTP/1.1\r\nHost: HOST\r\nSec-Fetch-Site: anything\r\n\r\n", 403),
 }
