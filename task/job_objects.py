@@ -65,6 +65,18 @@ class JobObjects:
         """Write ``metadata.json``, which says that everything before it is there."""
         self._put(self._paths.metadata, strict_json(metadata, indent=2, default=str))
 
+    def read_metadata(self) -> dict[str, Any]:
+        """Read ``metadata.json`` as an earlier task left it; empty where there is none."""
+        with self._translating_errors(self._paths.metadata):
+            try:
+                content = self._s3.get_object(Bucket=self._bucket, Key=self._paths.metadata)["Body"].read()
+            except ClientError as error:
+                if read_error_code(error) not in MISSING:
+                    raise
+                return {}
+        metadata: dict[str, Any] = json.loads(content)
+        return metadata
+
     def write_progress(self, record: str) -> None:
         """Replace the progress object of this task; ``record`` is a JSON document."""
         key = self._paths.progress if self._shard is None else self._paths.shard_progress(self._shard)

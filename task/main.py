@@ -82,7 +82,8 @@ class Task:
         self._checkpoints = S3Checkpoints(settings)
         # held by the first of the analysis and a stop from outside, so that only one of them ends the task
         self._ending = threading.Lock()
-        self._stage = "start"
+        # until this attempt has something of its own, what an earlier one left in S3 is the job's result
+        self._earlier_stands = settings.attempt > 1
 
     def run(self) -> int:
         """Run the job to its end and give the exit code."""
@@ -135,6 +136,7 @@ class Task:
         keys = self._parameters.read()
         self._output.hide(list(keys.values()))
         restored = settings.attempt > 1 and self._objects.restore(self.result_dir, to_publish=settings.upload)
+        self._earlier_stands = False
         if restored and not settings.upload:
             return lambda: self._succeed(None)
         run = self._publish if restored else self._compute
@@ -236,11 +238,17 @@ class Task:
             if code != EXIT_TRY_AGAIN:
                 self._clean_up(lambda: self._write_metadata(self._metadata(error=text)))
             return code
-        self._clean_up(
-            lambda: self._objects.upload(self.result_dir),
-            lambda: self._objects.keep_publish_record(self.result_dir),
-            lambda: self._write_metadata(self._metadata(error=text)),
-        )
+        if self._earlier_stands:
+            own = {"attempt": self.settings.attempt, "error": text}
+            self._clean_up(
+                lambda: self._write_metadata({**self._metadata(), **self._objects.read_metadata(), **own}),
+            )
+        else:
+            self._clean_up(
+                lambda: self._objects.upload(self.result_dir),
+                lambda: self._objects.keep_publish_record(self.result_dir),
+                lambda: self._write_metadata(self._metadata(error=text)),
+            )
         if code != EXIT_TRY_AGAIN:
             self._clean_up(self._parameters.forget)
         return code

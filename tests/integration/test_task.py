@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.faulty_s3 import Fault, s3_with
 from tests.support.task_process import BUCKET, KEY, PREFIX, Surroundings, storage
 
 if TYPE_CHECKING:
@@ -69,28 +70,11 @@ def publish_again(result_dir, *, nsc_key, progress, **_):
     assert (result_dir / "publish.json").exists()
     return publish(result_dir, nsc_key)
 
-if "S3_REFUSES" in os.environ:
-    # so many PutObject calls of artifacts are answered with this code instead of being sent
-    import io
-    import boto3
+if "S3_ATTEMPTS" in os.environ:
     import task.job_objects
-    from botocore.awsrequest import AWSResponse
     from botocore.config import Config
-    code, status, number = os.environ["S3_REFUSES"].split()
-    left, make = [int(number)], boto3.client
-    class Body(io.BytesIO):
-        stream = lambda self, *_, **__: iter([self.read()])
-    def refuse(request, **_):
-        if left[0] > 0 and "/." not in request.url:
-            left[0] -= 1
-            return AWSResponse(request.url, int(status), {}, Body(f"<Error><Code>{code}</Code></Error>".encode()))
-    def client(service, **named):
-        made = make(service, **named)
-        if service == "s3":
-            made.meta.events.register("before-send.s3.PutObject", refuse)
-        return made
-    boto3.client = client
-    task.job_objects.CONFIG = Config(retries={"total_max_attempts": 1})
+    retries = {"total_max_attempts": int(os.environ["S3_ATTEMPTS"])}
+    task.job_objects.CONFIG = Config(connect_timeout=5, read_timeout=5, retries=retries)
 
 task.main.run_job, task.main.publish_again = run_job, publish_again
 sys.exit(task.main.main())
@@ -277,21 +261,38 @@ def test_a_bucket_that_does_not_exist_is_not_tried_again(around: Surroundings) -
     assert "NoSuchBucket" in ended.text
 
 
-@pytest.mark.parametrize("no_upload", ["true", "false"])
-@pytest.mark.parametrize("refusal", ["SlowDown 503", "InternalError 500", "ExpiredToken 400"])
-def test_an_upload_that_s3_refuses_for_a_while_is_tried_again_and_nothing_is_computed_twice(
-    around: Surroundings, refusal: str, no_upload: str
-) -> None:
+def refused_at_first(aws: EmbeddedAws, around: Surroundings, kind: str, no_upload: str) -> None:
+    """Let S3 refuse two artifacts of a task that computes."""
     around.send_key()
 
-    first = around.run(S3_REFUSES=f"{refusal} 2", NO_UPLOAD=no_upload)
+    with s3_with(aws, Fault(kind, times=2)) as fault:
+        first = around.run(S3_ATTEMPTS="1", NO_UPLOAD=no_upload)
 
+    assert fault.happened == 2
     assert first.exit_code == 75, first.text
-    assert refusal.split()[0] in around.metadata()["error"]
+    if " " in kind:
+        assert kind.split()[1] in around.metadata()["error"]
     assert not any("exception" in record for record in first.records)
     # what S3 refused at first it took in the end
     assert set(around.objects()) == {"metadata.json", "report.html", "z.nii.gz"}
     assert around.keys_left() == 1
+
+
+# what S3 answers, or something on the way to it does, when it may answer otherwise a minute later
+@pytest.mark.parametrize(
+    "kind", ["503 ServiceUnavailable", "500 InternalError", "400 RequestTimeout", "400 ExpiredToken", "page", "cut"]
+)
+def test_an_upload_that_s3_refuses_for_a_while_may_be_tried_again(
+    aws: EmbeddedAws, around: Surroundings, kind: str
+) -> None:
+    refused_at_first(aws, around, kind, "true")
+
+
+@pytest.mark.parametrize(("kind", "no_upload"), [("503 SlowDown", "true"), ("reset", "false")])
+def test_nothing_that_s3_took_in_the_end_is_computed_twice(
+    aws: EmbeddedAws, around: Surroundings, kind: str, no_upload: str
+) -> None:
+    refused_at_first(aws, around, kind, no_upload)
 
     # an attempt that computed again would fail
     second = around.run("specification", ATTEMPT="2", NO_UPLOAD=no_upload)
@@ -302,8 +303,34 @@ def test_an_upload_that_s3_refuses_for_a_while_is_tried_again_and_nothing_is_com
     assert around.keys_left() == 0
 
 
-def test_an_upload_of_which_s3_takes_nothing_is_computed_again(around: Surroundings) -> None:
-    first = around.run(S3_REFUSES="SlowDown 503 1000", NO_UPLOAD="true")
+def test_faults_that_are_few_cost_nothing(aws: EmbeddedAws, around: Surroundings) -> None:
+    with s3_with(aws, Fault("reset", times=1)) as fault:
+        ended = around.run(NO_UPLOAD="true")
+
+    assert (fault.happened, ended.exit_code) == (1, 0), ended.text
+
+
+@pytest.mark.parametrize("kind", ["503 SlowDown", "cut"])
+def test_a_result_that_cannot_be_brought_back_is_neither_lost_nor_computed_again(
+    aws: EmbeddedAws, around: Surroundings, kind: str
+) -> None:
+    with s3_with(aws, Fault("503 SlowDown", times=2)):
+        assert around.run(S3_ATTEMPTS="1", NO_UPLOAD="true").exit_code == 75
+    before = around.objects()
+
+    with s3_with(aws, Fault(kind, times=100, method="GET" if kind == "cut" else "HEAD")) as fault:
+        second = around.run("specification", ATTEMPT="2", S3_ATTEMPTS="1", NO_UPLOAD="true")
+
+    assert fault.happened
+    assert second.exit_code == 75, second.text
+    assert around.objects() == before
+    assert around.metadata()["artifacts"]
+    assert around.run("specification", ATTEMPT="3", NO_UPLOAD="true").exit_code == 0
+
+
+def test_an_upload_of_which_s3_takes_nothing_is_computed_again(aws: EmbeddedAws, around: Surroundings) -> None:
+    with s3_with(aws, Fault("503 SlowDown", times=1000)):
+        first = around.run(S3_ATTEMPTS="1", NO_UPLOAD="true")
     assert first.exit_code == 75, first.text
     assert around.objects() == {}
 
@@ -312,8 +339,19 @@ def test_an_upload_of_which_s3_takes_nothing_is_computed_again(around: Surroundi
     assert "z.nii.gz" in around.objects()
 
 
-def test_a_full_disk_below_s3_is_told_and_not_tried_again(around: Surroundings) -> None:
-    ended = around.run(S3_REFUSES="DiskFull 400 2")
+@pytest.mark.parametrize("kind", ["403 AccessDenied"])
+def test_a_refusal_that_stays_is_told_and_not_tried_again(aws: EmbeddedAws, around: Surroundings, kind: str) -> None:
+    with s3_with(aws, Fault(kind, times=2)):
+        ended = around.run(S3_ATTEMPTS="1", NO_UPLOAD="true")
+
+    assert ended.exit_code == 1, ended.text
+    assert kind.split()[1] in around.metadata()["error"]
+    assert set(around.objects()) == {"metadata.json", "report.html", "z.nii.gz"}
+
+
+def test_a_full_disk_below_s3_is_told_and_not_tried_again(aws: EmbeddedAws, around: Surroundings) -> None:
+    with s3_with(aws, Fault("400 DiskFull", times=2)):
+        ended = around.run(S3_ATTEMPTS="1")
 
     assert ended.exit_code == 1
     assert around.metadata()["error"].startswith("The disk that keeps the service's data is full")
