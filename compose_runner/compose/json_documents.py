@@ -66,8 +66,9 @@ def parse_json(content: bytes, document: str, address: str) -> Any:
         raise DocumentMalformedError(document, address, "it is not JSON") from error
     except ValueError as error:  # Python reads no number of more than 4,300 digits
         raise DocumentMalformedError(document, address, f"it holds {_TOO_LARGE}") from error
-    # texts that are not UTF-8 may hold surrogates without an escape
-    reason = _flaw(found, texts=_MAY_BE_SURROGATE.search(content) is not None or content[:1] not in b"{[")
+    # UTF-16 and UTF-32 may hold surrogates without an escape
+    is_utf8 = json.detect_encoding(content) in ("utf-8", "utf-8-sig")
+    reason = _flaw(found, texts=not is_utf8 or _MAY_BE_SURROGATE.search(content) is not None)
     if reason:
         raise DocumentMalformedError(document, address, reason)
     return found

@@ -38,7 +38,7 @@ class Interval:
     unit: str = ""
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -math.inf < value < math.inf:
             return False
         if self.whole and value != math.floor(value):
             if not self.cut:

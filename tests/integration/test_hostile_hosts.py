@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import struct
 import time
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,11 +154,32 @@ def test_a_redirect_never_gives_up_encryption() -> None:
     assert http_client._redirected("http://x.org/a", "https://y.org/b") == "https://y.org/b"
 
 
-@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n", OK + b"Content-Length: 999999\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: ",
+        OK + b"\r\n",
+        OK + b"Content-Length: 999999\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nffff\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1;",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    ],
+)
 def test_an_answer_by_drops_ends_with_its_time_wherever_it_is(tmp_path: Path, head: bytes) -> None:
     with HostileHost(forever(head, b"x"), pause=0.02) as host:
         started = time.monotonic()
         with pytest.raises(ServiceUnavailableError, match="too long altogether"):
+            fetch(host.address, tmp_path, allowing(host), SHORT, attempts=5)
+        assert time.monotonic() - started < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])
+def test_announcements_without_an_end_end_with_the_time(tmp_path: Path, piece: bytes) -> None:
+    with HostileHost(forever(b"", piece), pause=0.02) as host:
+        started = time.monotonic()
+        with pytest.raises((ServiceUnavailableError, DocumentMissingError)):
             fetch(host.address, tmp_path, allowing(host), SHORT, attempts=5)
         assert time.monotonic() - started < 5
     assert list(tmp_path.iterdir()) == []
@@ -186,7 +209,23 @@ def test_a_file_has_a_largest_size(tmp_path: Path, head: bytes) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("asked", ["100000", "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT", "never"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "100000",
+        "9" * 5000,
+        "1e9",
+        "inf",
+        "-100000",
+        "\u0665" * 9,
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 99999 23:59:59 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 +9999",
+        "never",
+        "",
+    ],
+)
 def test_a_service_cannot_ask_for_a_long_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
@@ -194,7 +233,7 @@ def test_a_service_cannot_ask_for_a_long_wait(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(ServiceUnavailableError, match="503"):
             fetch(host.address, tmp_path, allowing(host), http_client.Limits(1000, 100.0), attempts=2)
         assert len(host.requests) == 3
-    assert all(wait <= http_client.LONGEST_WAIT_SECONDS for wait in waits)
+    assert all(0 <= wait <= http_client.LONGEST_WAIT_SECONDS for wait in waits)
 
 
 def test_waiting_ends_with_the_time_of_the_file(tmp_path: Path) -> None:
@@ -216,8 +255,13 @@ def test_a_document_has_a_largest_size_as_it_unfolds() -> None:
         once(answer(200, gzip.compress(json.dumps({"id": "s"}).encode()), Content_Encoding="gzip"))
     ) as host:
         assert http_client.get_json(host.address, "studyset s", attempts=0) == {"id": "s"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "deflate", "compress", "GZIP,identity", "x" * 60_000])
+def test_an_encoding_that_was_not_asked_for_is_not_unfolded(encoding: str) -> None:
+    bomb = zlib.compress(b"[" + b" " * (64 << 20))
     with (
-        HostileHost(once(answer(200, bomb, Content_Encoding="gzip, gzip"))) as host,
+        HostileHost(once(answer(200, bomb, Content_Encoding=encoding))) as host,
         pytest.raises(DocumentMalformedError, match="was not asked for"),
     ):
         http_client.get_json(host.address, "studyset s", attempts=0)
@@ -291,6 +335,58 @@ def nifti_header(shape: tuple[int, ...], code: int = 16) -> bytes:
 def test_a_map_is_unpacked_no_further_than_its_header_promises(tmp_path: Path, content: Any, reason: str) -> None:
     path = tmp_path / "z.nii.gz"
     path.write_bytes(content())
+    with pytest.raises(nifti.NoMapError, match=reason):
+        nifti.check_map(path)
+
+
+def stuffed(how: str) -> bytes:
+    """A map of 64 voxels in a compressed file of some megabytes."""
+    content = nifti_header((4, 4, 4)) + b"\0\0\x80\x3f" * 64
+    whole = gzip.compress(content)
+    packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packing.compress(content) + packing.flush()
+    end = struct.pack("<II", zlib.crc32(content), len(content))
+    empty, n_bytes = gzip.compress(b""), 4 << 20
+    return {
+        "as it should be": whole,
+        "many parts": b"".join(gzip.compress(content[start : start + 8]) for start in range(0, len(content), 8)),
+        "some zeros behind": whole + bytes(5000),
+        "zeros behind": whole + bytes(n_bytes),
+        "empty parts before": empty * (n_bytes // len(empty)) + whole,
+        "empty parts behind": whole + empty * (n_bytes // len(empty)),
+        "a long name": b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * n_bytes + b"\0" + packed + end,
+        "empty blocks": b"\x1f\x8b\x08\0" + bytes(6) + b"\0\0\0\xff\xff" * (n_bytes // 5) + packed + end,
+        "another checksum": whole[:-8] + bytes(8),
+        "cut off": whole[:-3],
+        "something behind": whole + b"x" * 100,
+        "twice compressed": gzip.compress(whole),
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["as it should be", "many parts", "some zeros behind"])
+def test_every_compressed_file_of_a_map_is_read(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "z.nii.gz"
+    path.write_bytes(stuffed(how))
+    nifti.check_map(path)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("zeros behind", "hold nothing"),
+        ("empty parts before", "more than 20,000 parts"),
+        ("empty parts behind", "more than 20,000 parts"),
+        ("a long name", "hold nothing"),
+        ("empty blocks", "hold nothing"),
+        ("another checksum", "cannot be read"),
+        ("cut off", "cannot be read"),
+        ("something behind", "cannot be read"),
+        ("twice compressed", "cannot be read"),
+    ],
+)
+def test_a_compressed_file_that_holds_little_costs_little(tmp_path: Path, how: str, reason: str) -> None:
+    path = tmp_path / "z.nii.gz"
+    path.write_bytes(stuffed(how))
     with pytest.raises(nifti.NoMapError, match=reason):
         nifti.check_map(path)
 

@@ -6,7 +6,6 @@ voxels there are: it is read first, and what it promises is what is unpacked, in
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     import numpy as np
 
@@ -33,6 +34,10 @@ MOST_BYTES = _MOST_BEFORE_DATA + MOST_VOXELS * _WIDEST + _MOST_AFTER_DATA
 GZIP_MAGIC = b"\x1f\x8b"
 _HEADER_SIZES = (348, 540)
 _READ_AT_ONCE = 1 << 20
+# a compressed file can be many, one behind the other: bgzip makes one of every 64 kB, pigz one of every 128 kB
+_MOST_MEMBERS = 20_000
+# of a compressed file that unfold to nothing: a name in its header, zeros behind its end
+_MOST_WITHOUT_CONTENT = 1 << 20
 
 
 class NoMapError(ValueError):
@@ -48,6 +53,73 @@ class _Promise:
     n_bytes: int
     slope: float
     intercept: float
+
+
+class _Unfolding:
+    """Reads a compressed file from its beginning to its end.
+
+    :class:`gzip.GzipFile` takes names in headers, and zeros behind the end, byte by byte, and any number of empty
+    members, so that a file of some megabytes holds it for minutes.
+
+    Parameters
+    ----------
+    path : Path
+        A gzip file (RFC 1952) of one or more members.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._members = 0
+        self._member: Any = None
+        self._waiting = b""
+        self._without_content = 0
+        self._place = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def seek(self, place: int) -> None:
+        """Go on to a place that has not been read."""
+        while self._place < place:
+            if not self.read(min(place - self._place, _READ_AT_ONCE)):
+                raise EOFError
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, or those that are left."""
+        found = bytearray()
+        while len(found) < size and (self._waiting or self._fill()):
+            if self._member is None:
+                self._waiting = self._waiting.lstrip(b"\0") if self._members else self._waiting
+                if not self._waiting:
+                    continue
+                self._members += 1
+                if self._members > _MOST_MEMBERS:
+                    raise NoMapError(f"its compressed file has more than {_MOST_MEMBERS:,} parts")
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            content = self._member.decompress(self._waiting, size - len(found))
+            self._waiting = self._member.unconsumed_tail
+            if self._member.eof:
+                self._waiting, self._member = self._member.unused_data, None
+            if content:
+                found += content
+                self._without_content = 0
+        self._place += len(found)
+        return bytes(found)
+
+    def _fill(self) -> bool:
+        """Take more of the file."""
+        self._waiting = self._file.read(_READ_AT_ONCE)
+        self._without_content += len(self._waiting)
+        if self._without_content > _MOST_WITHOUT_CONTENT + _READ_AT_ONCE:
+            raise NoMapError(f"{_MOST_WITHOUT_CONTENT:,} bytes of its compressed file hold nothing")
+        if not self._waiting and self._member is not None:
+            raise EOFError
+        return bool(self._waiting)
 
 
 def check_map(path: Path) -> None:
@@ -72,7 +144,7 @@ def check_map(path: Path) -> None:
     if not compressed and start not in magics:
         raise NoMapError("what came is not a NIfTI file but, it seems, a page about it")
     try:
-        with gzip.open(path, "rb") if compressed else path.open("rb") as content:
+        with _Unfolding(path) if compressed else path.open("rb") as content:
             promise = _promise(content)
             has_value = _has_value(content, promise)
             if len(content.read(_MOST_AFTER_DATA + 1)) > _MOST_AFTER_DATA:
@@ -84,7 +156,7 @@ def check_map(path: Path) -> None:
         raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
 
 
-def _promise(content: BufferedReader | gzip.GzipFile) -> _Promise:
+def _promise(content: BufferedReader | _Unfolding) -> _Promise:
     import nibabel
     import numpy as np
 
@@ -132,7 +204,7 @@ def _openable(path: Path) -> None:
         raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
 
 
-def _has_value(content: BufferedReader | gzip.GzipFile, promise: _Promise) -> bool:
+def _has_value(content: BufferedReader | _Unfolding, promise: _Promise) -> bool:
     """Read exactly the data, and tell whether a value is finite and not zero."""
     import numpy as np
 

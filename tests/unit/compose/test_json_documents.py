@@ -54,7 +54,10 @@ def test_a_document_at_the_limit_can_be_pickled_and_written() -> None:
         (b'{"studies": [{"id": "\\ud800 lone"}]}', "studies[0].id holds half of a character (a lone surrogate)"),
         (b'{"studies": [{"id": "\xed\xa0\x80"}]}', "studies[0].id holds half of a character"),
         (b'{"a": {"\\udfff": 1}}', "the key '\\udfff' holds half of a character"),
-        ('{"a": "\ud800"}'.encode("utf-16", "surrogatepass"), "a holds half of a character"),
+        *(
+            ('{"a": "\ud800"}'.encode(encoding, "surrogatepass"), "a holds half of a character")
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+        ),
         (b'{"a": 1, "b": {"id": 2, "id": 3}}', "the key 'id' stands twice in an object"),
         (b"{", "not JSON"),
         (b"", "not JSON"),
@@ -75,7 +78,9 @@ def test_documents_have_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(b"[" + b"[]," * 200 + b"[]]") == "it has more than 100 values"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
 def test_every_encoding_of_json_is_read(encoding: str) -> None:
     document = {"é": "脑 😀", "n": [1, 2.5, None, True, 2**63, -(2**63)]}
     assert parse_json(json.dumps(document, ensure_ascii=False).encode(encoding), "d", "") == document
