@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import gzip
 import io
 import json
 import re
@@ -67,6 +68,11 @@ def results(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     bundle = folder / "bundle.json"
     documents = hostile_texts.with_hostile_words(_as_text(request.param(folder)))
     documents["meta_analysis"] = {"name": hostile_texts.IN_HTML[1]}
+    # numbers that JSON has not, where nobody computes with them
+    nan, inf = float("nan"), float("inf")
+    documents["specification"]["extra"] = {"nan": nan, "list": [inf, -inf]}
+    documents["studyset"]["studies"][0]["metadata"] = {"nan": nan}
+    documents["annotation"]["extra"] = inf
     bundle.write_text(json.dumps(documents), encoding="utf-8")
     result_dir = folder / "results"
     run_job(hostile_texts.IN_HTML[4], bundle=bundle, result_dir=result_dir, n_cores=2)
@@ -83,6 +89,17 @@ def test_no_file_is_named_by_a_document(results: Path) -> None:
     assert names
     assert [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?", name)] == []
     assert [path.name for path in results.parent.iterdir() if path.name not in ("bundle.json", "maps", "results")] == []
+
+
+def test_every_parser_of_json_reads_what_is_written(results: Path) -> None:
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    found = [path for path in results.rglob("*") if path.name.endswith((".json", ".json.gz"))]
+    assert {"metadata.json", "bundle.json.gz", "record.json"} <= {path.name for path in found}
+    for path in found:
+        content = path.read_bytes()
+        json.loads(gzip.decompress(content) if path.suffix == ".gz" else content, parse_constant=refuse)
 
 
 def test_no_cell_of_a_table_is_a_formula_or_several_lines(results: Path) -> None:

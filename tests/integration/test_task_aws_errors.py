@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from inspect import isclass
 from typing import TYPE_CHECKING, Any
 
@@ -195,3 +196,17 @@ def test_an_error_of_the_runner_stays_what_it_is() -> None:
         aws_errors.translating_aws_errors("The job's objects", "s3://bucket"),
     ):
         raise AnalysisError("as it is")
+
+
+def test_numbers_that_json_has_not_are_null_in_metadata(no_retries: None, tmp_path: Path) -> None:
+    sent = []
+
+    def take(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request.body)
+        return AWSResponse(request.url, 200, {}, Body())
+
+    Calls(tmp_path, take)._objects.write_metadata({"extra": [float("nan"), -float("inf"), 1.5]})
+    (body,) = sent
+    assert json.loads(body.read() if hasattr(body, "read") else body, parse_constant=pytest.fail) == {
+        "extra": [None, None, 1.5]
+    }

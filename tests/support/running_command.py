@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,13 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Callable, Mapping
 
 COMPOSE_RUN = Path(sys.executable).with_name("compose-run")
 COMPOSE_RUNNER = Path(sys.executable).with_name("compose-runner")
 # generous: the machine may be busy
 PATIENCE_SECONDS = 120.0
+
+
+def _heed_signals() -> None:
+    """Undo what nohup and a shell's background jobs do: who is started with a signal ignored goes on ignoring it."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class RunningCommand:
@@ -38,6 +44,7 @@ class RunningCommand:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_signals,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})},
         )
         self.output = ""

@@ -410,6 +410,13 @@ def test_metadata_that_cannot_be_read_counts_as_none(tmp_path: Path, content: by
     assert ResultDirectory(tmp_path).read_metadata() is None
 
 
+def test_numbers_that_json_has_not_are_null_in_metadata(tmp_path: Path) -> None:
+    directory = ResultDirectory(tmp_path)
+    directory.write_metadata({"specification": {"extra": [float("nan"), float("inf"), 1.5]}})
+    written = json.loads((tmp_path / "metadata.json").read_bytes(), parse_constant=pytest.fail)
+    assert written == {"specification": {"extra": [None, None, 1.5]}}
+
+
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
     first = ResultDirectory(tmp_path)
     with first.claimed():
