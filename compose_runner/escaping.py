@@ -31,8 +31,12 @@ _WITHIN_LINES = re.compile(f"(?![\n\t])[{_INVISIBLE}]")
 _IN_JSON = re.compile(f"(?!\n)[{_INVISIBLE}]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
-# What a spreadsheet takes for the beginning of a formula, in its wide forms too.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What a spreadsheet takes for the beginning of a formula, in its wide and small forms too, and behind what is not seen:
+# spaces, joiners, selectors of variants, letters that are blank.
+_FORMULA = re.compile(
+    r"[\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]*"
+    r"[=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"
+)
 
 # Windows opens a device under these names, in any directory and with any suffix.
 _DEVICES = re.compile(
@@ -91,13 +95,16 @@ def table_cell(text: str) -> str:
         A cell that is a text. An ordinary name or id comes back unchanged.
     """
     shown = visible(text)
-    if not shown.lstrip().startswith(_FORMULA):
-        return shown
+    return f"'{shown}" if _FORMULA.match(shown) and not _is_number(shown) else shown
+
+
+def _is_number(text: str) -> bool:
+    """Whether every spreadsheet reads a text as a number, or as none and no formula either."""
     try:
-        float(shown)
+        float(text)
     except ValueError:
-        return f"'{shown}"
-    return shown
+        return False
+    return text.isascii() and "_" not in text
 
 
 def refuse_file_name(path: str) -> str | None:

@@ -43,10 +43,22 @@ def test_json_holds_the_same_text_without_its_control_characters() -> None:
     assert not any(character in _EVERY_HIDDEN for character in written.replace("\n", ""))
 
 
-@pytest.mark.parametrize("text", [*hostile_texts.IN_A_SPREADSHEET[:4], "  =1", "=", "-a", "＝1+1", "@x\n=y"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *hostile_texts.IN_A_SPREADSHEET[:4],
+        *("  =1", "=", "-a", "＝1+1", "@x\n=y", "-1_000", "-１", "+1e5x", "-1,5", "- 1"),
+    ],
+)
 def test_a_formula_becomes_a_text(text: str) -> None:
     assert table_cell(text).startswith("'")
     assert table_cell(text).isprintable()
+
+
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠﹦﹢﹣﹫")
+def test_a_formula_behind_what_is_not_seen_becomes_a_text(sign: str) -> None:
+    for before in ("", "\u00a0", "\u3000", "\u200c", "\u200d", "\ufe0f", "\u3164", "\u2800", "\u200d \u034f"):
+        assert table_cell(f"{before}{sign}1+1") == f"'{before}{sign}1+1"
 
 
 @pytest.mark.parametrize("text", ["-2.5", "+3", "-1e5", "-inf"])
