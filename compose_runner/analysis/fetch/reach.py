@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCAL_HOSTS = frozenset({"", "localhost"})
+_OTHER_MACHINE = re.compile(r"\s*[/\\]{2}")
 
 
 class OutOfReachError(ValueError):
@@ -78,5 +80,8 @@ def path_in_location(location: str) -> str | None:
         path = unquote(parts.path) if host in _LOCAL_HOSTS else None
     else:
         # one letter is a drive of Windows
-        path = location if len(scheme) <= 1 and not location.startswith("//") else None
-    return None if path is None or "\0" in path else path
+        path = location if len(scheme) <= 1 else None
+    # two slashes of either kind: Windows would ask another machine for the file, and tell it who asks
+    if path is None or "\0" in path or _OTHER_MACHINE.match(path):
+        return None
+    return path

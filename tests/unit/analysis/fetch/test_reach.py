@@ -46,7 +46,18 @@ def test_files_beside_a_bundle_are_found_by_path_and_address(folder: Path) -> No
     assert reach.local_file("circle") is None
 
 
-OUTSIDE = ["../secret.nii.gz", "link.nii.gz", "up/secret.nii.gz", "/etc/passwd", "file:///etc/passwd", "maps/../../x"]
+OUTSIDE = [
+    *(
+        "../secret.nii.gz",
+        "link.nii.gz",
+        "up/secret.nii.gz",
+        "/etc/passwd",
+        "maps/../../x",
+        "circle/../../secret.nii.gz",
+    ),
+    *("file:///etc/passwd", "FILE:/etc/passwd", "file://LOCALHOST/etc/passwd", "file:///%65tc/passwd"),
+    *("file:%2e%2e/secret.nii.gz", "file:..%2Fsecret.nii.gz", "file:maps/../../secret.nii.gz?x#y"),
+]
 
 
 @pytest.mark.parametrize("location", OUTSIDE)
@@ -67,7 +78,13 @@ def test_a_document_from_the_network_names_no_file(
 
 @pytest.mark.parametrize(
     "location",
-    ["https://x.org/a.nii", "file://server/share/a.nii", "//server/share/a.nii", "http://[", "a\0b", "s3://b/a"],
+    [
+        *("https://x.org/a.nii", "file://server/share/a.nii", "http://[", "a\0b", "file:a%00b", "s3://b/a"),
+        # Windows asks the other machine for each of these
+        *("//server/share/a.nii", "\\\\server\\share\\a.nii", "/\\server/share/a.nii", " \\/server/share/a.nii"),
+        *("file:////server/share/a.nii", "file:%5C%5Cserver%5Cshare%5Ca.nii", "file://localhost/%2Fserver/share/a.nii"),
+        *("\\\\?\\C:\\a.nii", "\\\\.\\pipe\\a.nii"),
+    ],
 )
 def test_addresses_of_other_kinds_are_no_files(location: str) -> None:
     assert path_in_location(location) is None
