@@ -49,6 +49,17 @@ SITUATIONS = {
             with contextlib.suppress(BaseException):
                 time.sleep(600)
     """,
+    "a wait for a lock": """
+        from filelock import FileLock
+        with FileLock(sys.argv[1] + "/lock"):
+            FileLock(sys.argv[1] + "/lock", is_singleton=False).acquire()
+    """,
+    "the import of NiMARE": """
+        from compose_runner.analysis.interpreter import importing
+        with importing():
+            from compose_runner.analysis import stages
+        time.sleep(600)
+    """,
     "a callback": """
         type("Collected", (), {"__del__": lambda self: time.sleep(600)})()
         time.sleep(600)
