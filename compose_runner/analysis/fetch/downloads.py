@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import secrets
 import time
 from dataclasses import replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import urllib3
@@ -19,6 +17,7 @@ from compose_runner.errors import DocumentMalformedError, DocumentMissingError, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 PARTIAL = ".partial-"
 _READ_AT_ONCE = 1 << 18
@@ -77,11 +76,11 @@ def download(
     destination.parent.mkdir(parents=True, exist_ok=True)
     with Deadline(limits.seconds) as deadline:
         for attempt in range(attempts + 1):
-            descriptor, name = tempfile.mkstemp(dir=destination.parent, prefix=PARTIAL)
-            partial = Path(name)
+            # not by mkstemp, whose files are their owner's alone: who may read it is what the person's umask says
+            partial = destination.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
             left = replace(limits, seconds=deadline.remaining)
             try:
-                with os.fdopen(descriptor, "wb") as file:
+                with partial.open("xb") as file:
                     answer = _stream(
                         address, document, file.write, left, allowed, dict(headers or {}), attempts, progress
                     )
@@ -89,7 +88,6 @@ def download(
                     return None
                 if check is not None:
                     check(partial)
-                partial.chmod(0o644)  # mkstemp makes files that only their owner can read
                 partial.replace(destination)
                 return answer
             except AddressRefusedError as error:

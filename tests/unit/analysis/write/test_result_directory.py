@@ -417,6 +417,19 @@ def test_numbers_that_json_has_not_are_null_in_metadata(tmp_path: Path) -> None:
     assert written == {"specification": {"extra": [None, None, 1.5]}}
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o022, 0o002])
+def test_who_may_read_a_result_is_what_the_persons_umask_says(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        run(tmp_path / "results", {"z.nii.gz": b"map", "figures/figure-a.png": b"picture"})
+        atomic_write(tmp_path / "results" / "bundle.json.gz", b"bundle")
+        (tmp_path / "results" / "own.txt").write_bytes(b"as any other program makes it")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "results").rglob("*") if path.is_file() and path.name != "lock"]
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}
+
+
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
     first = ResultDirectory(tmp_path)
     with first.claimed():
