@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 from compose_runner import __version__
-from compose_runner.local.visitors import LOOPBACK, RefusedError, Visitors, in_address
+from compose_runner.local.visitors import LOOPBACK, RefusedError, Visitors, has_broken_header, in_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ class JsonHandler(BaseHTTPRequestHandler):
         if self.request_version == "HTTP/0.9":
             self.request_version = self.protocol_version
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the request must name a version of HTTP")
-        if self.headers.defects:
+        if has_broken_header(self.headers):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "a line among the headers is no header")
 
     def body(self) -> bytes:

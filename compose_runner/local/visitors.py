@@ -9,6 +9,7 @@ A page of another site must neither start anything nor read anything. Three head
 
 from __future__ import annotations
 
+import email.errors
 import ipaddress
 import socket
 from dataclasses import dataclass, field
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - is compared with what was asked for
+_BROKEN = (
+    email.errors.FirstHeaderLineIsContinuationDefect,
+    email.errors.MissingHeaderBodySeparatorDefect,
+    email.errors.MisplacedEnvelopeHeaderDefect,
+)
 
 
 class RefusedError(Exception):
@@ -42,6 +48,12 @@ class RefusedError(Exception):
         super().__init__(reason)
         self.status = status
         self.headers = dict(headers or {})
+
+
+def has_broken_header(headers: Message) -> bool:
+    """Whether a line among the headers is none, so that those behind it were not read."""
+    # a body of several parts, which is read later, is a defect to this parser of mails as well
+    return any(isinstance(defect, _BROKEN) for defect in headers.defects)
 
 
 def is_loopback(host: str) -> bool:

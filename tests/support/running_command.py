@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Mapping
 
 COMPOSE_RUN = Path(sys.executable).with_name("compose-run")
@@ -18,11 +18,8 @@ COMPOSE_RUNNER = Path(sys.executable).with_name("compose-runner")
 # generous: the machine may be busy
 PATIENCE_SECONDS = 120.0
 
-
-def _heed_signals() -> None:
-    """Undo what nohup and a shell's background jobs do: who is started with a signal ignored goes on ignoring it."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+# who is started with a signal ignored, as by nohup or in a shell's background, would go on ignoring it
+_HEEDING_SIGNALS = ("env", "--default-signal=HUP,INT,TERM")
 
 
 class RunningCommand:
@@ -38,13 +35,12 @@ class RunningCommand:
 
     def __init__(self, *arguments: object, variables: Mapping[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
-            [str(argument) for argument in arguments],
+            [*_HEEDING_SIGNALS, *(str(argument) for argument in arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_heed_signals,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})},
         )
         self.output = ""

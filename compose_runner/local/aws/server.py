@@ -15,7 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers
-from compose_runner.local.visitors import LOOPBACK
+from compose_runner.local.visitors import LOOPBACK, has_broken_header
 
 # no request of the service's own comes near, but for uploads to S3, whose signature is checked before they are read
 MAX_UNSEEN_BODY = 8 * 1024 * 1024
@@ -73,7 +73,7 @@ class _Handler(MotoRequestHandler):  # type: ignore[misc]
         headers = {name.lower(): value for name, value in self.headers.items()}
         if (
             len(headers) != len(self.headers)
-            or self.headers.defects
+            or has_broken_header(self.headers)
             or self.command == "OPTIONS"
             or any(name in _BROWSER_HEADERS or name.startswith("sec-fetch-") for name in headers)
         ):

@@ -422,7 +422,7 @@ def test_who_may_read_a_result_is_what_the_persons_umask_says(tmp_path: Path, um
     before = os.umask(umask)
     try:
         run(tmp_path / "results", {"z.nii.gz": b"map", "figures/figure-a.png": b"picture"})
-        atomic_write(tmp_path / "results" / "bundle.json.gz", b"bundle")
+        ResultDirectory(tmp_path / "results").write("bundle.json.gz", b"bundle")
         (tmp_path / "results" / "own.txt").write_bytes(b"as any other program makes it")
     finally:
         os.umask(before)

@@ -185,6 +185,7 @@ REFUSED = {
         b"POST /status HTTP/1.1\r\nHost: HOST\r\nA : b\r\nOrigin: https://evil.example\r\n\r\n",
         400,
     ),
+    "a header that goes on before it begins": (b"POST /status HTTP/1.1\r\n A: b\r\nHost: HOST\r\n\r\n", 400),
     "a header without a colon": (
         b"POST /status HTTP/1.1\r\nHost: HOST\r\nA\r\nSec-Fetch-Site: cross-site\r\n\r\n",
         400,
@@ -241,6 +242,8 @@ def test_a_refusal_is_json_that_arrives_and_ends_the_connection(
         b"Origin: http://HOST\r\nSec-Fetch-Site: same-origin\r\n",
         b"Sec-Fetch-Site: none\r\n",
         b"Referer: http://HOST/status\r\n",
+        b"Content-Type: multipart/form-data; boundary=x\r\n",
+        b"Content-Type: text/plain; charset=nonsense\r\n",
     ],
 )
 def test_clients_and_the_services_own_pages_are_served(gateway: Gateway, headers: bytes) -> None:
