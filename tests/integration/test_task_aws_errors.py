@@ -203,7 +203,7 @@ def test_numbers_that_json_has_not_are_null_in_metadata(no_retries: None, tmp_pa
 
     def take(request: Any, **_: Any) -> AWSResponse:
         sent.append(request.body)
-        return AWSResponse(request.url, 200, {}, Body())
+        return AWSResponse(request.url, 200, HTTPHeaders(), Body())
 
     Calls(tmp_path, take)._objects.write_metadata({"extra": [float("nan"), -float("inf"), 1.5]})
     (body,) = sent
