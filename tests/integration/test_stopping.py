@@ -33,7 +33,9 @@ META_ANALYSIS: dict[str, Any] = {
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGHUP: 75}
 # each is somewhere where Python alone would not end, or would end with something else to say
 SITUATIONS = {
-    "compiled code": "ctypes.CDLL(None).sleep(600)",
+    "a wait in compiled code": "ctypes.CDLL(None).sleep(600)",
+    # which no signal interrupts, unlike a wait
+    "compiled code": 'hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)',
     "a wait for a thread": """
         with ThreadPoolExecutor(1) as threads:
             threads.submit(time.sleep, 600)
@@ -81,7 +83,7 @@ SITUATIONS = {
     """,
 }
 PROGRAM = """
-import contextlib, ctypes, sys, time
+import contextlib, ctypes, hashlib, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from compose_runner.commands.exit_codes import exit_with_code
 
