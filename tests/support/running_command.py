@@ -91,6 +91,11 @@ class RunningCommand:
                 found.add(int(name))
         return found
 
+    def processor_seconds(self) -> float:
+        """Seconds of a processor that the command itself has taken."""
+        fields = Path("/proc", str(self._process.pid), "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end_with(self, *signals: signal.Signals) -> tuple[int, str, str]:
         """Send signals and wait for the end: exit code, standard output, and what was said after the signals."""
         for number in signals:
