@@ -17,11 +17,12 @@ from compose_runner.analysis.compute.coverage import (
     refuse_empty_result,
     refuse_without_maps,
 )
+from compose_runner.analysis.compute.description import describe_diagnostics
 from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.patches.foci import foci_at_once
 from compose_runner.analysis.compute.patches.references import references_at_own_cost
 from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
-from compose_runner.analysis.compute.workflow import describe_diagnostics, run_meta_analysis
+from compose_runner.analysis.compute.workflow import run_meta_analysis
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.select.images import stage_images
 from compose_runner.analysis.select.reference import load_reference
