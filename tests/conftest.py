@@ -46,7 +46,7 @@ def recorded() -> Path:
 @pytest.fixture(scope="session")
 def expected() -> Path:
     """The folder of results that the recorded meta-analyses must have."""
-    return DATA / "expected"
+    return DATA / "expected-at-alpha"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,11 @@ from compose_runner.analysis.select.images import stage_images
 from compose_runner.analysis.select.reference import load_reference
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import select
+from compose_runner.analysis.write.clusters import cluster_rows
 from compose_runner.analysis.write.maps import saving_maps
 from compose_runner.analysis.write.provenance import count_studies
 from compose_runner.analysis.write.result_directory import IMAGES
-from compose_runner.analysis.write.tables import write_table
+from compose_runner.analysis.write.tables import CLUSTERS_FILENAME, write_table
 from compose_runner.errors import ImageError
 
 if TYPE_CHECKING:
@@ -164,6 +166,7 @@ def compute(
 
     def fitted() -> MetaResult:
         with (
+            _warnings_of_libraries_at_debug(),
             engine.session(**session),
             engine.observe_iterations(progress.advance),
             cluster_tables_by_box(),
@@ -184,6 +187,21 @@ def compute(
     coverage = _write_coverage(first, result.estimator, studies.staged, directory, problems)
     refuse_empty_result(result, coverage)
     return result
+
+
+@contextmanager
+def _warnings_of_libraries_at_debug() -> Iterator[None]:
+    """Keep Python's warnings, which speak of files and lines, from a researcher's log.
+
+    What NiMARE has to say to one it logs; nilearn warns of every map without clusters, NumPy of every 0/0.
+    """
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        log.debug("%s: %s", category.__name__, message)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _write_coverage(
@@ -236,6 +254,8 @@ def write(
             if table is not None:
                 with _write_atomically(folder, f"{name}.tsv", problems) as path:
                     write_table(table, path)
+        with _write_atomically(folder, CLUSTERS_FILENAME, problems) as path:
+            write_table(cluster_rows(result), path)
         with _write_atomically(folder, "boilerplate.txt", problems) as path:
             path.write_text(result.description_, encoding="utf-8")
         with _write_atomically(folder, "references.bib", problems) as path:

@@ -77,13 +77,14 @@ def results(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 
 
 @pytest.mark.parametrize("meta_analysis_id", HOSTS)
-def test_maps_and_tables_are_those_of_the_runner_in_production(
+def test_maps_are_those_of_the_runner_in_production_and_tables_those_of_its_alpha(
     meta_analysis_id: str, expected: Path, results: Callable[[str], Path]
 ) -> None:
     result_dir = results(meta_analysis_id)
     wanted = json.loads((expected / f"{meta_analysis_id}.json").read_text(encoding="utf-8"))
     written = {path.name for path in result_dir.glob("*.nii.gz")}
     assert written == set(wanted["maps"])
+    assert {path.name for path in result_dir.glob("*_tab-*.tsv")} == set(wanted["tables"])
     for name, figures in wanted["maps"].items():
         found = _map_figures(result_dir / name)
         assert {key: found[key] for key in ("shape", "finite", "nonzero")} == {

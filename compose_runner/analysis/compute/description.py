@@ -6,7 +6,6 @@ import contextlib
 import copy
 import logging
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from nimare.diagnostics import Diagnostics, FocusCounter, Jackknife
@@ -48,7 +47,7 @@ def describe_maps(result: MetaResult, diagnostic: Diagnostics, problems: Problem
         The result.
     """
     for name in described_maps(result.maps, corrected=result.corrector is not None):
-        with problems.costing(f"description of {name.name}"), _without_messages_of_libraries():
+        with problems.costing(f"description of {name.name}"), _without_counts_of_rows():
             found = threshold(result, name.name)
             one = copy.deepcopy(diagnostic).set_params(target_image=name.name, target_threshold=found.z)
             if isinstance(result.estimator, PairwiseCBMAEstimator):
@@ -136,8 +135,8 @@ def _tell(result: MetaResult, name: MapName, found: Threshold) -> None:
 
 
 @contextlib.contextmanager
-def _without_messages_of_libraries() -> Iterator[None]:
-    """Keep back what NiMARE and nilearn say of rows, and of maps without clusters; :func:`_tell` says it in words."""
+def _without_counts_of_rows() -> Iterator[None]:
+    """Keep back what NiMARE says of the rows of a table; :func:`_tell` counts its clusters."""
 
     def is_kept(record: logging.LogRecord) -> bool:
         return _COUNTS_OF_ROWS.fullmatch(record.getMessage()) is None
@@ -145,9 +144,7 @@ def _without_messages_of_libraries() -> Iterator[None]:
     logger = logging.getLogger("nimare.diagnostics")
     logger.addFilter(is_kept)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
+        yield
     finally:
         logger.removeFilter(is_kept)
 

@@ -15,7 +15,9 @@ from urllib3.util.retry import Retry
 
 from compose_runner import __version__
 from compose_runner.analysis.compute.coverage import COVERAGE_FILENAME
+from compose_runner.analysis.publish.cluster_tables import ENDING, selected_table, table_to_send_again
 from compose_runner.analysis.publish.record import BUNDLE_FILENAME, RECORD_FILENAME
+from compose_runner.analysis.write.tables import CLUSTERS_FILENAME
 from compose_runner.compose.document_shapes import Entity, identifier
 from compose_runner.compose.document_sources import DocumentReader
 from compose_runner.compose.http_client import CONNECT_SECONDS, RETRYABLE, explain_error, pool, retries
@@ -24,7 +26,8 @@ from compose_runner.errors import ComposeRunnerError, PublishError, ServiceUnava
 from compose_runner.service.storage import METADATA_FILENAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from compose_runner.analysis.fetch.bundle import Bundle
     from compose_runner.analysis.write.result_directory import ResultDirectory
@@ -110,8 +113,9 @@ def create_result(
 def upload_parts(directory: ResultDirectory) -> list[Part]:
     """Collect what Compose takes of a result directory, under the names of its fields: only what the run wrote.
 
-    ``statistical_maps`` are all maps but label maps, ``cluster_tables`` those tables of clusters that have a row,
-    ``diagnostic_tables`` NiMARE's other tables; texts are left out when they are empty, since an empty one would
+    ``statistical_maps`` are all maps but label maps, ``cluster_tables`` those tables of clusters that have a row (the
+    one that Compose takes under the name that it expects as well), ``diagnostic_tables`` NiMARE's other tables, those
+    of the same map first; texts are left out when they are empty, since an empty one would
     replace what Compose has.
 
     Parameters
@@ -124,7 +128,7 @@ def upload_parts(directory: ResultDirectory) -> list[Part]:
     PublishError
         The run did not finish, there is no map, or a file is missing or is not as the run wrote it.
     """
-    if directory.read_metadata() is None:
+    if (metadata := directory.read_metadata()) is None:
         raise PublishError(
             f"{directory.path} cannot be published: the run that made it did not finish (there is no "
             f"{METADATA_FILENAME})."
@@ -140,15 +144,7 @@ def upload_parts(directory: ResultDirectory) -> list[Part]:
         for path in written
         if path.parent == directory.path and path.name.endswith(".nii.gz") and not path.name.startswith("label_")
     ]
-    for path in written:
-        if path.parent != directory.path or path.suffix != ".tsv" or path.name == COVERAGE_FILENAME:
-            continue
-        content = path.read_bytes()
-        table = (path.name, content, "text/tab-separated-values")
-        if not path.stem.endswith("clust"):
-            parts.append(("diagnostic_tables", table))
-        elif len(content.splitlines()) > 1:  # more than the names of the columns
-            parts.append(("cluster_tables", table))
+    parts += _tables([path for path in written if path.parent == directory.path and path.suffix == ".tsv"], metadata)
     for field, name in (
         ("method_description", BOILERPLATE_FILENAME),
         ("method_references", REFERENCES_FILENAME),
@@ -160,6 +156,34 @@ def upload_parts(directory: ResultDirectory) -> list[Part]:
     if not any(field == "statistical_maps" for field, _ in parts):
         raise PublishError("There is no statistical map to publish: the run that made this directory did not finish.")
     return parts
+
+
+def _tables(paths: Sequence[Path], metadata: Mapping[str, Any]) -> list[Part]:
+    """Choose NiMARE's tables; of contributions, Compose keeps those that come first."""
+    parts = {
+        path.name: (path.name, path.read_bytes(), "text/tab-separated-values")
+        for path in paths
+        if path.name not in (COVERAGE_FILENAME, CLUSTERS_FILENAME)
+    }
+    # more than the names of the columns
+    clusters = [name for name in parts if name.endswith("clust.tsv") and len(parts[name][1].splitlines()) > 1]
+    described = [str(one.get("target_image")) for one in metadata.get("diagnostics") or () if isinstance(one, dict)]
+    again = table_to_send_again(clusters, described, metadata.get("specification"))
+    sent: list[Part] = [("cluster_tables", parts[name]) for name in clusters]
+    if again is not None:
+        sent.append(("cluster_tables", (again[1], *parts[again[0]][1:])))
+    taken = again[0] if again is not None else selected_table(clusters, metadata.get("specification"))
+    first = [taken.removesuffix(ENDING)] if taken is not None else []
+
+    def rank(name: str) -> tuple[int, bool, str]:
+        targets = [*first, *described]
+        found = next(
+            (index for index, target in enumerate(targets) if name.startswith(f"{target}_diag-")), len(targets)
+        )
+        return found, name.endswith("_tail-negative.tsv"), name
+
+    diagnostics = sorted((name for name in parts if not name.endswith("clust.tsv")), key=rank)
+    return sent + [("diagnostic_tables", parts[name]) for name in diagnostics]
 
 
 def _is_sent(name: str) -> bool:

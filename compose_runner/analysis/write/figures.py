@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.analysis.compute.thresholds import threshold as find_threshold
 from compose_runner.analysis.write.figure_labels import AXIS_LENGTH, LONGEST, for_matplotlib, for_plotly, labels
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
     from nimare.results import MetaResult
 
-_HEATMAP = (
-    "One row for each experiment, one column for each cluster: how much the experiment contributes to the cluster."
-)
+_HEATMAP = "One row for each experiment, one column for each cluster: "
+_CONTRIBUTIONS = {
+    "FocusCounter": "the number of its foci in the cluster.",
+    "Jackknife": "the share of the cluster's summary statistic that is lost without it.",
+}
+_DESCRIPTIVE = "The map is not corrected for multiple comparisons: its clusters are descriptive."
 _INPUT_MAPS = {"z_maps": "Z", "t_maps": "T", "beta_maps": "Beta"}
 _MATPLOTLIB: dict[Any, Any] = {"savefig.bbox": "tight", "savefig.dpi": 100}
 
@@ -149,12 +153,12 @@ def map_section(result: MetaResult, diagnostic: Any, number: int) -> Section:
     draw = nimare_figures()
     target, stem = diagnostic.target_image, f"map-{number}_"
     threshold = diagnostic.target_threshold or 0
+    rule = find_threshold(result, target)
     section = Section(title=f"Result: {target}", anchor=f"map-{number}")
-    size = f", clusters of more than {diagnostic.cluster_threshold} voxels" if diagnostic.cluster_threshold else ""
-    if (result.maps[target] > threshold).any():
+    if (abs(result.maps[target]) > threshold).any():
         section.figures += [
             Drawing(
-                [DrawnFile(f"{stem}corrector_figure-static.png", "Map", f"z above {threshold}{size}")],
+                [DrawnFile(f"{stem}corrector_figure-static.png", "Map", f"Voxels with {rule}: |z| > {threshold:.3f}")],
                 lambda path: draw.plot_static_brain(result.get_map(target), path, threshold),
             ),
             Drawing(
@@ -167,7 +171,9 @@ def map_section(result: MetaResult, diagnostic: Any, number: int) -> Section:
             ),
         ]
     else:
-        section.figures.append(Figure("Map", "note", "No voxel is above the threshold."))
+        section.figures.append(Figure("Map", "note", f"No voxel has {rule}."))
+    if not rule.corrected:
+        section.figures.insert(0, Figure("Not corrected", "note", _DESCRIPTIVE))
     section.figures += _cluster_figures(draw, result, diagnostic, stem)
     return section
 
@@ -179,10 +185,11 @@ def _cluster_figures(draw: Any, result: MetaResult, diagnostic: Any, stem: str) 
     if clusters is None:
         return [Figure(title, "problem", "The table of clusters could not be made.")]
     if clusters.empty:
-        return [Figure(title, "note", "No significant clusters were found.")]
-    figures: list[Figure | Drawing] = [
-        Figure(title, "table", _cluster_rows(clusters), "Coordinates in MNI space, in mm.")
-    ]
+        return [Figure(title, "note", f"No clusters were found at {find_threshold(result, target)}.")]
+    values = "z before the correction" if "_level-cluster_corr-" in target else "z of the map"
+    size = f"Clusters of at least {diagnostic.cluster_threshold} voxels. " if diagnostic.cluster_threshold else ""
+    caption = f"{size}Coordinates in MNI space, in mm; Peak Stat is the {values}."
+    figures: list[Figure | Drawing] = [Figure(title, "table", _cluster_rows(clusters), caption)]
     described = "_".join(target.split("_")[1:])
     for tail in ("positive", "negative"):
         label_map = f"label_{described}_tail-{tail}" if described else f"label_tail-{tail}"
@@ -196,7 +203,7 @@ def _cluster_figures(draw: Any, result: MetaResult, diagnostic: Any, stem: str) 
             file = DrawnFile(
                 f"{stem}diagnostics_diag-{name}_tab-counts{ending}_figure.html",
                 "Contributions of the experiments",
-                _HEATMAP,
+                _HEATMAP + _CONTRIBUTIONS.get(name, "how much it contributes."),
             )
             figures.append(Drawing([file], partial(_draw_contributions, draw, table)))
     return figures

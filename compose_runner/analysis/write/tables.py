@@ -9,6 +9,8 @@ from compose_runner.escaping import table_cell
 if TYPE_CHECKING:
     from pathlib import Path
 
+CLUSTERS_FILENAME = "clusters.tsv"
+
 
 def write_table(table: Any, path: Path) -> None:
     """Write a table as tab-separated values; in place of :meth:`nimare.results.MetaResult.save_tables`.
