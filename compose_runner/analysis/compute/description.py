@@ -52,7 +52,7 @@ def describe_maps(result: MetaResult, diagnostic: Diagnostics, problems: Problem
             one = copy.deepcopy(diagnostic).set_params(target_image=name.name, target_threshold=found.z)
             if isinstance(result.estimator, PairwiseCBMAEstimator):
                 one.set_params(display_second_group=True)
-            with _foci_of_its_group(result, name):
+            with _foci_of_its_group(result, name), _a_statistic_that_nimare_knows(result, name):
                 _describe(result, one, problems)
             _tell(result, name, found)
     return result
@@ -170,6 +170,23 @@ def _foci_of_its_group(result: MetaResult, name: MapName) -> Iterator[None]:
         yield
     finally:
         result.estimator = estimator
+
+
+@contextlib.contextmanager
+def _a_statistic_that_nimare_knows(result: MetaResult, name: MapName) -> Iterator[None]:
+    """Let NiMARE's diagnostics find a statistic, without which they do not begin.
+
+    That of BalancedALESubtraction has a name that they do not look for. Foci are counted without it.
+    """
+    statistic = result.maps.get(f"stat_desc-{name.effect}")
+    if statistic is None or "stat" in result.maps:
+        yield
+        return
+    result.maps["stat"] = statistic
+    try:
+        yield
+    finally:
+        result.maps.pop("stat", None)
 
 
 def _describe(result: MetaResult, diagnostic: Diagnostics, problems: Problems) -> None:
