@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.support.compose_stand_in import ComposeStandIn
 from tests.support.running_service import RunningService
@@ -98,6 +99,33 @@ def test_maps_are_those_of_the_runner_in_production_and_tables_those_of_its_alph
         assert len(rows) == table["rows"], name
         for column, value in (table["first_row"] or [{}])[0].items():
             assert rows[0][column] == str(value) or float(rows[0][column]) == pytest.approx(value, rel=1e-6)
+
+
+@pytest.mark.parametrize("meta_analysis_id", HOSTS)
+def test_clusters_are_where_q_is_below_alpha_and_all_of_them_are_listed(
+    meta_analysis_id: str, results: Callable[[str], Path]
+) -> None:
+    result_dir = results(meta_analysis_id)
+    (diagnostic,) = json.loads((result_dir / "metadata.json").read_bytes())["diagnostics"]
+    assert (diagnostic["alpha"], diagnostic["tails"], diagnostic["corrected"]) == (0.05, 2, True)
+    assert diagnostic["target_image"] == "z_corr-FDR_method-indep"
+    images = [nibabel.load(path) for path in result_dir.glob("label_*.nii.gz")]
+    shape = nibabel.load(result_dir / "p_corr-FDR_method-indep.nii.gz").shape
+    labelled = np.any([np.asarray(image.dataobj) > 0 for image in images], axis=0) if images else np.zeros(shape, bool)
+    q, z = (
+        np.asarray(nibabel.load(result_dir / f"{value}_corr-FDR_method-indep.nii.gz").dataobj) for value in ("p", "z")
+    )
+    significant = (q < 0.05) & (z > 0)  # outside the brain q is 0
+    assert not (labelled & ~significant).any()
+    clusters, _ = ndimage.label(significant)
+    sizes = np.bincount(clusters.ravel())
+    large = [number for number in range(1, len(sizes)) if sizes[number] >= diagnostic["cluster_threshold"]]
+    assert np.array_equal(labelled, np.isin(clusters, large))
+    with (result_dir / "clusters.tsv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len({row["cluster"] for row in rows}) == len(large) == diagnostic["clusters"]["positive"]
+    assert sum(int(row["size_mm3"] or 0) for row in rows) == 8 * labelled.sum()
+    assert all(float(row["p_corrected"]) < 0.05 for row in rows)
 
 
 def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:
