@@ -235,6 +235,19 @@ def test_the_columns_of_anatomy_are_filled_by_a_callable(folder: Path) -> None:
     assert first["regions"] == f"{first['size_mm3'] // 8} voxels"
 
 
+@every_case
+def test_the_number_of_a_cluster_is_its_value_in_the_label_map(case: Case, folder: Path) -> None:
+    result, _ = _described(case, folder)
+    for _, row in cluster_rows(result).iterrows():
+        image = result.get_map(f"label{row['map'][1:]}_tail-{row['tail']}")
+        voxel = np.rint(np.linalg.inv(image.affine) @ [row["x"], row["y"], row["z"], 1]).astype(int)[:3]
+        labels = np.asarray(image.get_fdata())
+        assert labels[tuple(voxel)] == row["cluster"]
+        if row["peak"] == 1:
+            size = (labels == row["cluster"]).sum() * abs(np.linalg.det(image.affine[:3, :3]))
+            assert row["size_mm3"] == round(size)
+
+
 def test_studies_are_counted_once_and_in_the_cluster_that_has_their_foci(folder: Path) -> None:
     result, _ = _described(Case("MKDAChi2", "FDRCorrector", "indep"), folder)
     rows = cluster_rows(result)

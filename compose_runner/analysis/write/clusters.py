@@ -66,7 +66,9 @@ def cluster_rows(result: MetaResult, anatomy: Anatomy | None = None) -> pd.DataF
         ``tail``
             ``positive`` or ``negative``.
         ``cluster``
-            Its number in the tail, as in NiMARE's table of the map.
+            Its number in the tail: the value of its voxels in the label map, and the number in the name of its column
+            of contributions. NiMARE's table of the map may have another number for it: there the negative tail does not
+            begin with 1, and clusters of a cluster-level map are in the order of their z before the correction.
         ``peak``
             1 for the highest peak of the cluster, 2 to 4 for NiMARE's sub-peaks a to c.
         ``x``, ``y``, ``z``
@@ -105,26 +107,26 @@ def _rows_of_map(result: MetaResult, diagnostic: Diagnostics, anatomy: Anatomy |
     p_corrected = _corrected_p(result, target, voxels) if name.correction else [None] * len(table)
     uncorrected = _values(result, name.uncorrected, voxels)
     alpha = threshold(result, target).alpha
+    numbers: dict[tuple[str, int], int] = {}
     rows = []
     for index, (identity, size) in enumerate(zip(table["Cluster ID"], table["Cluster Size (mm3)"], strict=True)):
-        tail, cluster, letter = _parse_identity(identity)
+        tail, in_table, letter = _parse_identity(identity)
+        volume = labels[tail]
+        if not letter:
+            found = 0 if volume is None else int(volume[tuple(axis[index] for axis in voxels)])
+            numbers[tail, in_table] = found or in_table
+        number = numbers.get((tail, in_table), in_table)
         xyz = (float(peaks[index][0]), float(peaks[index][1]), float(peaks[index][2]))
-        row: dict[str, Any] = {"map": target, "alpha": alpha, "tail": tail, "cluster": cluster}
+        row: dict[str, Any] = {"map": target, "alpha": alpha, "tail": tail, "cluster": number}
         row |= {"peak": 1 + (ord(letter) - ord("a") + 1 if letter else 0)}
         row |= dict(zip(("x", "y", "z"), xyz, strict=True))
         row |= {"z_corrected": corrected[index], "p_corrected": p_corrected[index], "z_uncorrected": uncorrected[index]}
-        members = None
-        volume = labels[tail]
         if not letter:
-            # NiMARE numbers the clusters of a cluster-level map by their z before the correction in the table, and by
-            # their z after it in label map and contributions
-            number = 0 if volume is None else int(volume[tuple(axis[index] for axis in voxels)])
-            members = None if volume is None or not number else np.equal(volume, number)
             row |= {"size_mm3": int(size), "n_studies": foci[tail].get(number)}
         if anatomy is not None:
-            row |= anatomy(xyz, members, affine)
+            row |= anatomy(xyz, None if letter or volume is None else np.equal(volume, number), affine)
         rows.append(row)
-    return rows
+    return sorted(rows, key=lambda row: (TAILS.index(row["tail"]), row["cluster"], row["peak"]))
 
 
 def _parse_identity(identity: str) -> tuple[str, int, str]:
