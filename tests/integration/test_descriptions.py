@@ -16,14 +16,16 @@ from nimare.workflows import CBMAWorkflow, IBMAWorkflow, PairwiseCBMAWorkflow
 from scipy import ndimage
 from scipy.special import ndtri
 
-from compose_runner.analysis.compute.description import TAILS, describe_diagnostics
+from compose_runner.analysis.compute.description import TAILS, describe_diagnostics, describe_maps
 from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.map_names import parse
 from compose_runner.analysis.compute.thresholds import is_below, threshold
 from compose_runner.analysis.job import run_job
+from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.cluster_tables import ENDING, expected_targets, selected_table, table_to_send_again
 from compose_runner.analysis.publish.uploads import upload_parts
 from compose_runner.analysis.write.clusters import COLUMNS, cluster_rows
+from compose_runner.analysis.write.figures import Figure, map_section
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.specification.parsing import parse_specification
 from tests.support import synthetic
@@ -253,7 +255,8 @@ def test_studies_are_counted_once_and_in_the_cluster_that_has_their_foci(folder:
     rows = cluster_rows(result)
     peaks = rows[(rows["peak"] == 1) & rows["map"].str.contains("association")].set_index("tail")
     for tail, group in (("positive", 1), ("negative", 2)):
-        table = result.tables[f"{peaks.loc[tail, 'map']}_diag-FocusCounter_tab-counts_tail-{tail}"]
+        name = str(peaks.loc[tail, "map"])
+        table = result.tables[f"{name}_diag-FocusCounter_tab-counts_tail-{tail}"]
         assert list(table["id"]) == list(result.estimator.inputs_[f"id{group}"])
         (column,) = [name for name in table.columns if name != "id"]
         assert peaks.loc[tail, "n_studies"] == (table[column] > 0).sum()
@@ -292,6 +295,27 @@ def test_clusters_follow_the_alpha_of_the_specification_and_maps_do_not(alpha: f
     voxels = [int(_labelled(one_result, name).sum()) for one_result in (plain, result)]
     assert voxels[1] == _significant(result, name, alpha).sum()
     assert (voxels[1] > voxels[0]) == (alpha > before["alpha"])
+
+
+def test_a_map_with_a_negative_tail_only_is_described(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole, _ = _described(Case("MKDAChi2", "FDRCorrector", "indep"), folder)
+    name = "z_desc-association_level-voxel_corr-FDR_method-indep"
+    result, problems = whole.copy(), Problems()
+    positive = result.maps[name] > 0
+    result.maps[name] = np.where(positive, np.float32(0), result.maps[name])
+    result.maps[f"p{name[1:]}"] = np.where(positive, np.float32(1), result.maps[f"p{name[1:]}"])
+    result.tables, result.diagnostics = {}, []
+    with caplog.at_level(logging.INFO):
+        describe_maps(result, FocusCounter(cluster_threshold=EXTENT), problems)
+    assert problems.listed == []
+    one = describe_diagnostics(result)[0]
+    assert (one["target_image"], one["clusters"]) == (name, {"positive": 0, "negative": 1})
+    assert one["contributions"] == {"unit": "number of foci", "group": {"negative": 2}}
+    assert "1 cluster (1 in the negative tail) at p < 0.05" in caplog.text
+    section = map_section(result, result.diagnostics[0], 0)
+    notes = [figure.content for figure in section.figures if isinstance(figure, Figure) and figure.kind == "note"]
+    assert notes == []
+    assert "|z| > 1.960" in str(section.figures[0])
 
 
 def _job(tmp_path: Path, **documents: Any) -> tuple[Path, dict[str, Any]]:

@@ -436,7 +436,8 @@ def test_a_result_of_two_maps_has_no_jackknife_and_everything_else(bundles: dict
     bundle.write_text(json.dumps(documents), encoding="utf-8")
     files, metadata = _run(bundle, tmp_path / "results", drawn=False)
     assert {"z.nii.gz", "z_tab-clust.tsv", "ibma_coverage.tsv"} <= set(files)
-    assert all("Jackknife" in problem["what"] for problem in metadata["problems"])
+    assert ["Jackknife" in problem["what"] for problem in metadata["problems"]] == [True]
+    assert [one["contributions"] for one in metadata["diagnostics"]] == [None]
 
 
 def test_figures_of_the_caller_stay_open_and_matplotlib_as_it_was(pain_result: Any, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_map_without_a_map_of_p_is_cut_at_the_quantile() -> None:
     result = SimpleNamespace(maps={"z": np.ones(3, np.float32)}, estimator=ALE(), corrector=None)
     assert is_below(result, "z", 0.05) is None
     found = threshold(result, "z")
-    assert (found.z, found.tails, found.corrected) == (np.float32(-ndtri(0.05)), 1, False)
+    assert (found.z, found.tails, found.corrected) == (float(np.float32(-ndtri(0.05))), 1, False)
     with pytest.raises(ValueError, match="p is not the name of a z map"):
         threshold(result, "p")
 
@@ -105,7 +105,7 @@ def test_negative_z_of_a_one_sided_test_are_not_significant_and_move_nothing() -
         corrector=None,
     )
     found = threshold(result, "z")
-    assert (found.z, found.tails) == (np.float32(-ndtri(0.05)), 1)
+    assert (found.z, found.tails) == (float(np.float32(-ndtri(0.05))), 1)
 
 
 @pytest.mark.parametrize(
