@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.patches.foci import foci_at_once
 from compose_runner.analysis.compute.patches.references import references_at_own_cost
 from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
+from compose_runner.analysis.compute.patches.warnings import warnings_at_debug
 from compose_runner.analysis.compute.workflow import run_meta_analysis
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.select.images import stage_images
@@ -166,7 +166,7 @@ def compute(
 
     def fitted() -> MetaResult:
         with (
-            _warnings_of_libraries_at_debug(),
+            warnings_at_debug(),
             engine.session(**session),
             engine.observe_iterations(progress.advance),
             cluster_tables_by_box(),
@@ -187,21 +187,6 @@ def compute(
     coverage = _write_coverage(first, result.estimator, studies.staged, directory, problems)
     refuse_empty_result(result, coverage)
     return result
-
-
-@contextmanager
-def _warnings_of_libraries_at_debug() -> Iterator[None]:
-    """Keep Python's warnings, which speak of files and lines, from a researcher's log.
-
-    What NiMARE has to say to one it logs; nilearn warns of every map without clusters, NumPy of every 0/0.
-    """
-
-    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        log.debug("%s: %s", category.__name__, message)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
 
 
 def _write_coverage(
