@@ -249,13 +249,25 @@ def _about(
         "environment": compose_environment.name,
         "specification": inputs.specification,
         "estimator": specification.estimator.name,
-        "seed": options.seed,
+        "correction": _correction(specification),
+        "seed": options.seed if specification.seed is None else specification.seed,
         "engine": options.engine,
         "n_cores": options.n_cores,
         "inputs": {
             "origin": inputs.origin.value,
             **{part: {"source": inputs.sources.get(part), "sha256": checksum} for part, checksum in checksums.items()},
         },
+    }
+
+
+def _correction(specification: Specification) -> dict[str, Any]:
+    """How the result is corrected, as it was read: with the method that was taken where none was named."""
+    corrector = specification.corrector
+    return {
+        "corrector": None if corrector is None else corrector.name,
+        "method": None if corrector is None else corrector.method,
+        "alpha": specification.alpha,
+        "args": {} if corrector is None else dict(corrector.args),
     }
 
 

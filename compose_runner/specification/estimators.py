@@ -1,19 +1,19 @@
 """Which estimator and corrector a specification names, with their arguments converted to NiMARE's types.
 
-Arguments that are the runner's business (cores, caches) are accepted everywhere: the number of cores is kept as a
-request, the level of caching is dropped, and a folder for a cache is refused like every other file that a
-specification names. ``null`` leaves an argument at its default, unless NiMARE gives null a meaning of its own.
+What a class or method does not take, but something else of NiMARE's or Compose's form does, is ignored with a finding
+(:mod:`compose_runner.specification.leftovers`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.errors import SpecificationError
-from compose_runner.specification.domains import DOMAINS
+from compose_runner.findings import Findings, Severity
+from compose_runner.specification.arguments import convert_arguments, unknown_name
+from compose_runner.specification.leftovers import decisive_arguments, is_absent
 from compose_runner.specification.signatures import EstimatorSignature, Parameter, signatures, truncate_repr
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ MONTE_CARLO = "montecarlo"
 
 EXTRA_ARGUMENTS = "**kwargs"
 KERNEL_ARGUMENT = "kernel_transformer"
-CORES_ARGUMENTS = frozenset({"n_cores", "n_jobs"})
-CACHE_ARGUMENTS = frozenset({"memory", "memory_level", "kernel__memory", "kernel__memory_level"})
-
-_CORES = Parameter("n_cores", types=("number",), domain=DOMAINS["n_cores"])
-_CACHE_FOLDER = Parameter("memory", nullable=True)
-_CACHE_LEVEL = Parameter("memory_level", types=("number",), domain=DOMAINS["memory_level"])
+METHOD_ASSUMED = "specification-method-assumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,9 @@ def class_and_args(what: str, part: Any) -> tuple[str, dict[str, Any]] | None:
         raise SpecificationError(f"The {what}'s type is not a name: {truncate_repr(name)}.")
     args = _arguments(f"The {what}'s args", part.get("args"))
     extra = _arguments(f"The {what}'s {EXTRA_ARGUMENTS}", args.pop(EXTRA_ARGUMENTS, None))
-    return name.strip(), {**args, **extra}
+    # null is no value, and takes the place of none
+    given = {name: value for name, value in extra.items() if name not in args or not is_absent(value)}
+    return name.strip(), {**args, **given}
 
 
 def _arguments(what: str, args: Any) -> dict[str, Any]:
@@ -116,7 +113,9 @@ def _arguments(what: str, args: Any) -> dict[str, Any]:
     return {str(name): value for name, value in args.items()}
 
 
-def choose_estimator(signature: EstimatorSignature, args: Mapping[str, Any]) -> EstimatorChoice:
+def choose_estimator(
+    signature: EstimatorSignature, args: Mapping[str, Any], findings: Findings | None = None
+) -> EstimatorChoice:
     """Convert an estimator's arguments, those of its kernel or of the resampling of its images among them.
 
     Parameters
@@ -125,6 +124,8 @@ def choose_estimator(signature: EstimatorSignature, args: Mapping[str, Any]) -> 
         The estimator.
     args : mapping
         The arguments as :func:`class_and_args` reads them.
+    findings : Findings, optional
+        Gets what is ignored or rounded.
 
     Raises
     ------
@@ -144,7 +145,9 @@ def choose_estimator(signature: EstimatorSignature, args: Mapping[str, Any]) -> 
         for parameter in signatures().resampling.values():
             name = f"{signature.prefixes[0]}{parameter.name}"
             parameters[name] = replace(parameter, name=name)
-    converted, n_cores = _convert(signature.name, args, parameters)
+    converted, n_cores = convert_arguments(
+        signature.name, args, parameters, Findings() if findings is None else findings
+    )
     if converted.get("kernel__fwhm") is not None and converted.get("kernel__sample_size") is not None:
         raise SpecificationError(
             f"{signature.name} takes kernel__fwhm or kernel__sample_size, not both. Without both, each study's own "
@@ -164,7 +167,9 @@ def _kernel(signature: EstimatorSignature, value: Any) -> str:
     return words[-1]
 
 
-def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoice | None:
+def choose_corrector(
+    part: Any, estimator: EstimatorSignature, findings: Findings | None = None
+) -> CorrectorChoice | None:
     """Check a corrector against an estimator, as NiMARE itself does when it corrects, and convert its arguments.
 
     Parameters
@@ -173,6 +178,8 @@ def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoic
         The specification's ``corrector``.
     estimator : EstimatorSignature
         The estimator whose result is corrected.
+    findings : Findings, optional
+        Gets a method that was not named, and what is ignored or rounded.
 
     Returns
     -------
@@ -182,8 +189,10 @@ def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoic
     Raises
     ------
     SpecificationError
-        The corrector does not exist, has not this method for this estimator, or the method does not take an argument.
+        The corrector does not exist or has not this method for this estimator, or an argument does not exist or
+        has a value that it cannot take.
     """
+    findings = Findings() if findings is None else findings
     named = class_and_args("corrector", part)
     if named is None:
         return None
@@ -200,10 +209,19 @@ def choose_corrector(part: Any, estimator: EstimatorSignature) -> CorrectorChoic
             f"{name} cannot correct the result of {estimator.name}. There is: {', '.join(others)}."
         )
     parameters = dict(known[name].parameters)
-    method = _method(name, args.pop("method", None), parameters.pop("method"), estimator.name, methods)
+    del parameters["method"]
+    value = args.pop("method", None)
+    if is_absent(value):
+        method, reason = method_without_name(name, estimator, args)
+        if reason:
+            message = f"{name} has no method in the specification; {reason}. It was taken as {method!r}."
+            findings.add(Severity.WARNING, METHOD_ASSUMED, message, count=1)
+    else:
+        method = _named_method(name, value, estimator.name, methods)
     for own in methods[method].values():
         parameters[own.name] = own if own.types else parameters.get(own.name, own)
-    converted, n_cores = _convert(f"{name} with the method {method!r} on {estimator.name}", args, parameters)
+    owner = f"{name} with the method {method!r} on {estimator.name}"
+    converted, n_cores = convert_arguments(owner, args, parameters, findings)
     # NiMARE drops what is null as well
     converted = {name: value for name, value in converted.items() if value is not None}
     if method == MONTE_CARLO:
@@ -231,9 +249,45 @@ def correction_methods(corrector: str, estimator: EstimatorSignature) -> dict[st
     return {**signature.methods, **own} if estimator.gives_p_map else own
 
 
-def _method(corrector: str, value: Any, parameter: Parameter, estimator: str, known: Collection[str]) -> str:
+def method_without_name(
+    corrector: str, estimator: EstimatorSignature | None, args: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Find the method of a corrector that names none; Compose's form stored such.
+
+    Parameters
+    ----------
+    corrector : str
+        The corrector's class.
+    estimator : EstimatorSignature or None
+        The estimator, if it is known.
+    args : mapping
+        The corrector's arguments.
+
+    Returns
+    -------
+    method : str
+        The one that alone takes an argument that is given; else NiMARE's default, or the only one there is.
+    reason : str
+        Why it is not NiMARE's default; empty if it is.
+    """
+    default = str(signatures().correctors[corrector].parameters["method"].default)
+    methods = None if estimator is None else correction_methods(corrector, estimator)
+    possible = {
+        method: names
+        for method, names in decisive_arguments(corrector, args).items()
+        if methods is None or method in methods
+    }
+    if len(possible) == 1:
+        method, names = next(iter(possible.items()))
+        return method, f"only {method!r} takes {' and '.join(names)}"
+    if methods is not None and default not in methods and len(methods) == 1:
+        return next(iter(methods)), f"it is the only one for {estimator.name if estimator else 'this estimator'}"
+    return default, ""
+
+
+def _named_method(corrector: str, value: Any, estimator: str, known: Collection[str]) -> str:
     """Find the method, which is free text in Compose's form; NiMARE's names are all in lower case."""
-    method = str(parameter.default if value is None or value == "" else value).strip().casefold()
+    method = str(value).strip().casefold()
     if method not in known:
         raise SpecificationError(
             unknown_name(f"{corrector} has no method", method, sorted(known), where=f" for {estimator}")
@@ -244,56 +298,3 @@ def _method(corrector: str, value: Any, parameter: Parameter, estimator: str, kn
 def _check_monte_carlo(estimator: str, args: dict[str, Any]) -> None:
     if estimator == "SCALE" and args.get("vfwe_only") is False:
         raise SpecificationError("SCALE has no cluster-level correction: vfwe_only must be true.")
-
-
-def _convert(
-    owner: str, args: Mapping[str, Any], parameters: Mapping[str, Parameter]
-) -> tuple[dict[str, Any], int | None]:
-    """Convert arguments by their types; set the runner's own business apart."""
-    converted: dict[str, Any] = {}
-    n_cores = None
-    for name, value in args.items():
-        parameter = _own_business(name) or parameters.get(name)
-        if parameter is None:
-            own = sorted(set(parameters) - CACHE_ARGUMENTS - CORES_ARGUMENTS)
-            raise SpecificationError(unknown_name(f"{owner} has no argument", name, own))
-        try:
-            result = parameter.convert(value)
-        except (ValueError, OverflowError) as error:
-            raise SpecificationError(f"{owner}: {error}.") from error
-        if name in CORES_ARGUMENTS:
-            n_cores = result if isinstance(result, int) and result >= 1 else None
-        elif name in CACHE_ARGUMENTS:
-            continue
-        elif result is not None or parameter.nullable:
-            converted[name] = result
-    for parameter in parameters.values():
-        if parameter.required and converted.get(parameter.name) is None:
-            raise SpecificationError(f"{owner} needs the argument {parameter.name!r}.")
-    return converted, n_cores
-
-
-def _own_business(name: str) -> Parameter | None:
-    """How an argument reads that is not NiMARE's but the runner's; None for one that is NiMARE's."""
-    own = _CORES if name in CORES_ARGUMENTS else _CACHE_FOLDER if name.endswith("memory") else _CACHE_LEVEL
-    return replace(own, name=name) if name in CORES_ARGUMENTS | CACHE_ARGUMENTS else None
-
-
-def unknown_name(what: str, name: str, known: Collection[str], where: str = "") -> str:
-    """Say that a name does not exist, what may have been meant, and what exists.
-
-    Parameters
-    ----------
-    what : str
-        The beginning of the sentence, such as ``"NiMARE has no corrector"``.
-    name : str
-        The name at fault.
-    known : collection of str
-        The names that exist.
-    where : str
-        What follows the name in the sentence.
-    """
-    close = get_close_matches(name, known, n=1) if len(name) < 100 else []
-    meant = f" Did you mean {close[0]!r}?" if close else ""
-    existing = f"There {'are' if len(known) != 1 else 'is'}: {', '.join(known) or 'none'}."
-    return f"{what} {truncate_repr(name)}{where}.{meant} {existing}"

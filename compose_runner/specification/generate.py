@@ -43,6 +43,8 @@ UNDOCUMENTED_CHOICES = {
     ("null_method", "approximate"): ["reduced_montecarlo"],
     ("interpolation", "continuous"): ["continuous", "linear", "nearest"],
     ("order", "F"): ["F", "C"],
+    ("target", "pairwise"): ["pairwise", "main-effects", "all"],
+    ("fwe_null_method", "label-permutation"): ["label-permutation", "random-foci"],
 }
 
 _TYPE_WORDS = {

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_runner.errors import SpecificationError
+from compose_runner.findings import Finding, Findings
+from compose_runner.specification.arguments import unknown_name
 from compose_runner.specification.conditions import Condition, pair_conditions
+from compose_runner.specification.consequences import SEED_ARGUMENT, find_consequences, refuse_impossible
 from compose_runner.specification.estimators import (
-    EXTRA_ARGUMENTS,
     MONTE_CARLO,
     CorrectorChoice,
     EstimatorChoice,
     choose_corrector,
     choose_estimator,
     class_and_args,
-    unknown_name,
+    method_without_name,
 )
+from compose_runner.specification.leftovers import is_absent
 from compose_runner.specification.signatures import EstimatorSignature, signatures, truncate_repr
 
 CBMA = "CBMA"
@@ -33,6 +36,9 @@ KINDS = (CBMA, IBMA)
 FILES = ("mask", "transformer")
 
 FWE_CORRECTOR = "FWECorrector"
+FDR_CORRECTOR = "FDRCorrector"
+
+DEFAULT_ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Specification:
         The conditions of the two groups; both empty if there are none.
     database_studyset : str or None
         The reference studyset that is the second group.
+    findings : tuple of Finding
+        What of it was ignored, assumed or rounded, and what changes nothing.
     """
 
     kind: str
@@ -62,6 +70,20 @@ class Specification:
     first: tuple[Condition, ...] = ()
     second: tuple[Condition, ...] = ()
     database_studyset: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def alpha(self) -> float:
+        """What is called significant: corrected p values below this, FDR's ``alpha`` or 0.05."""
+        if self.corrector is None or self.corrector.name != FDR_CORRECTOR:
+            return DEFAULT_ALPHA
+        return float(self.corrector.args.get("alpha", DEFAULT_ALPHA))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that the specification itself gives, which goes before that of the run; None if it gives none."""
+        seed = self.estimator.args.get(SEED_ARGUMENT)
+        return None if seed is None else int(seed)
 
     @property
     def groups(self) -> int:
@@ -93,14 +115,20 @@ def parse_specification(document: object) -> Specification:
     _refuse_files(document)
     signature, args = _named_estimator(document)
     first, second = pair_conditions(document.get("conditions"), document.get("weights"))
+    findings = Findings()
+    estimator = choose_estimator(signature, args, findings)
+    refuse_impossible(estimator)
+    corrector = choose_corrector(document.get("corrector"), signature, findings)
+    find_consequences(estimator, corrector, findings)
     specification = Specification(
         kind=signature.kind,
-        estimator=choose_estimator(signature, args),
-        corrector=choose_corrector(document.get("corrector"), signature),
+        estimator=estimator,
+        corrector=corrector,
         filter=_column(document.get("filter")),
         first=first,
         second=second,
         database_studyset=_reference(document.get("database_studyset")),
+        findings=tuple(findings),
     )
     _check_groups(specification, signature)
     return specification
@@ -114,13 +142,27 @@ def needs_large_task(document: object) -> bool:
     document : object
         The specification as Compose stores it; anything else needs no large task.
     """
-    corrector = document.get("corrector") if isinstance(document, Mapping) else None
-    if not isinstance(corrector, Mapping) or corrector.get("type") != FWE_CORRECTOR:
+    if not isinstance(document, Mapping):
         return False
-    args = corrector.get("args")
-    extra = args.get(EXTRA_ARGUMENTS) if isinstance(args, Mapping) else None
-    methods = [part.get("method") for part in (args, extra) if isinstance(part, Mapping)]
-    return any(isinstance(method, str) and method.strip().casefold() == MONTE_CARLO for method in methods)
+    try:
+        named = class_and_args("corrector", document.get("corrector"))
+    except SpecificationError:
+        return False
+    if named is None or named[0] != FWE_CORRECTOR:
+        return False
+    method = named[1].get("method")
+    if not is_absent(method):
+        return isinstance(method, str) and method.strip().casefold() == MONTE_CARLO
+    return method_without_name(FWE_CORRECTOR, _find_estimator(document), named[1])[0] == MONTE_CARLO
+
+
+def _find_estimator(document: Mapping[str, Any]) -> EstimatorSignature | None:
+    """Find the estimator that a specification names, if there is one."""
+    try:
+        named = class_and_args("estimator", document.get("estimator"))
+    except SpecificationError:
+        return None
+    return None if named is None else signatures().estimators.get(named[0])
 
 
 def _named_estimator(document: Mapping[str, Any]) -> tuple[EstimatorSignature, dict[str, Any]]:
@@ -144,7 +186,7 @@ def _refuse_files(document: Mapping[str, Any]) -> None:
     """Refuse a mask or a transformer; null and the form's default, an empty text, mean none."""
     for name in FILES:
         value = document.get(name)
-        if value is not None and value not in ("", {}):
+        if not is_absent(value) and value not in ({}, []):
             raise SpecificationError(
                 f"The specification's {name} is {truncate_repr(value)}, which cannot be applied: a specification names "
                 f"no files. Leave it empty for NiMARE's own."

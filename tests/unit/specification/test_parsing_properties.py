@@ -65,6 +65,10 @@ def test_any_document_gives_a_specification_or_a_typed_error(document: Any) -> N
     else:
         assert isinstance(specification, Specification)
         assert specification.groups == signatures().estimators[specification.estimator.name].groups
+        assert 0 < specification.alpha < 1
+        corrector = specification.corrector
+        monte_carlo = corrector is not None and corrector.name == "FWECorrector" and corrector.method == "montecarlo"
+        assert needs_large_task(document) == monte_carlo
     assert repr(document) == repr(before)
 
 
