@@ -31,10 +31,12 @@ from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import select
 from compose_runner.analysis.write.clusters import cluster_rows
 from compose_runner.analysis.write.maps import saving_maps
+from compose_runner.analysis.write.methods import methods_text
 from compose_runner.analysis.write.provenance import count_studies
 from compose_runner.analysis.write.result_directory import IMAGES
 from compose_runner.analysis.write.tables import CLUSTERS_FILENAME, write_table
 from compose_runner.errors import ImageError
+from compose_runner.specification.parsing import parse_specification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -234,6 +236,7 @@ def write(
     """
     problems = problems or Problems()
     metadata["problems"] = problems.listed
+    _describe_methods(result, metadata, problems)
     with directory.writing() as folder, saving_maps(result, folder, n_cores=options.n_cores):
         for name, table in result.tables.items():
             if table is not None:
@@ -252,6 +255,15 @@ def write(
             from compose_runner.analysis.write.report import write_report
 
             write_report(result, folder, metadata, options.n_cores, problems)
+
+
+def _describe_methods(result: MetaResult, metadata: Mapping[str, Any], problems: Problems) -> None:
+    """Give a result its methods text and references; NiMARE's own stay if that fails."""
+    with problems.costing("methods text with its numbers, in whose place is NiMARE's"):
+        methods = methods_text(parse_specification(metadata["specification"]), metadata)
+        # NiMARE looks up references of every text that it is given, among its own
+        result.description_ = methods.text
+        result.bibtex_ = methods.bibtex
 
 
 @contextmanager

@@ -135,6 +135,10 @@ def _list_idle(estimator: EstimatorChoice, corrector: CorrectorChoice | None) ->
     owner = f"{corrector.name} with the method {corrector.method!r}"
     if corrector.method != MONTE_CARLO and _is_chosen(corrector.args.get("n_iters"), _FORM_ITERATIONS):
         yield f"{owner} is given n_iters {corrector.args['n_iters']:,}, but draws nothing."
+    if corrector.args.get("vfwe_only") and null_method_of(estimator) == MONTE_CARLO and "n_iters" in corrector.args:
+        wanted = corrector.args["n_iters"]
+        if wanted != args.get("n_iters", wanted):
+            yield f"{owner} is given n_iters {wanted:,}, but vfwe_only takes the iterations of {name}."
     if name == "SCALE" and corrector.args.get("voxel_thresh") is not None:
         yield f"{owner} is given voxel_thresh, but SCALE has no cluster-level correction."
     elif corrector.args.get("vfwe_only") and _is_threshold_chosen(corrector.args):

@@ -131,6 +131,26 @@ def test_another_seed_gives_another_null_distribution_and_is_recorded(
     assert json.loads((tmp_path / "metadata.json").read_bytes())["seed"] == 7
 
 
+def test_the_specifications_own_seed_is_the_one_that_is_recorded(tmp_path: Path) -> None:
+    documents = _documents(args={"random_state": "5", "null_method": "montecarlo", "n_iters": 2})
+    documents["specification"]["corrector"] = {"type": "FWECorrector", "args": {"voxel_thresh": 0.01, "n_iters": 2}}
+    bundle = tmp_path / "bundle.json"
+    bundle.write_text(json.dumps(documents), encoding="utf-8")
+
+    outcome = run_job("seeded", bundle=bundle, result_dir=tmp_path / "result", seed=7, report=False)
+
+    assert outcome.result.estimator.random_state == outcome.metadata["seed"] == 5
+    assert outcome.metadata["correction"] == {
+        "corrector": "FWECorrector",
+        "method": "montecarlo",
+        "alpha": 0.05,
+        "args": {"voxel_thresh": 0.01, "n_iters": 2},
+    }
+    text = (tmp_path / "result" / "boilerplate.txt").read_text(encoding="utf-8")
+    assert "The seed of all random draws was 5." in text
+    assert r"threshold of $p < 0.01$" in text
+
+
 def test_metadata_says_what_made_the_result(finished: Path, bundle: Path) -> None:
     metadata = json.loads((finished / "metadata.json").read_bytes())
     documents = json.loads(bundle.read_bytes())

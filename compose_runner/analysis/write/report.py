@@ -221,11 +221,12 @@ def _page(sections: list[Section], result: MetaResult, metadata: Mapping[str, An
 
 def _facts(metadata: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What a reader wants to know first."""
-    correction = metadata.get("correction") or {}
+    specification = metadata.get("specification") or {}
+    corrector = specification.get("corrector") or {}
     counts = list((metadata.get("counts") or {}).values())
     facts: list[tuple[str, Any]] = [("Estimator", metadata.get("estimator"))]
-    corrector = str(correction.get("corrector") or "").removesuffix("Corrector")
-    facts.append(("Correction", f"{corrector} {correction.get('method')}" if corrector else "none"))
+    method = ((corrector.get("args") or {}).get("method") or "").strip()
+    facts.append(("Correction", f"{corrector['type'].removesuffix('Corrector')} {method}" if corrector else "none"))
     facts += [
         (word.capitalize(), " + ".join(str(count.get(word, 0)) for count in counts))
         for word in ("studies", "foci")
