@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.compute.engine.sessions import ShardFinished
+from compose_runner.analysis.compute.estimators import refuse_missing_packages
 from compose_runner.analysis.compute.prediction import predict
 from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle
 from compose_runner.analysis.fetch.bundle_files import load_bundle
@@ -74,6 +75,7 @@ def load_inputs(
         def checked(document: dict[str, Any]) -> Specification:
             specification = parse_specification(document)
             monte_carlo.limits.check_iterations(specification)
+            refuse_missing_packages(specification)
             return specification
 
         inputs = monte_carlo.inputs() or _inputs(meta_analysis_id, environment, bundle, checked, allow_hosts)

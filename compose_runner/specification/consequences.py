@@ -128,6 +128,8 @@ def _list_idle(estimator: EstimatorChoice, corrector: CorrectorChoice | None) ->
         yield f"{name} is given voxel_thresh {args['voxel_thresh']!r}, which forms clusters only without vfwe_only."
     if name == "MKDAChi2" and "fwe_null_method" in args and not (corrector and corrector.method == MONTE_CARLO):
         yield f"{name} is given fwe_null_method, which only the Monte Carlo FWE correction reads."
+    if args.get("mask_coverage") == "gm":
+        yield f"{name} is given mask_coverage 'gm', but NiMARE's mask of the brain does not tell grey matter apart."
     if args.get("generate_description") is False:
         yield f"{name} is given generate_description false, but a result always has its methods text."
     if corrector is None:

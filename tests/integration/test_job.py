@@ -257,15 +257,34 @@ def test_a_job_that_cannot_run_says_why_and_leaves_nothing(
     assert _visible(tmp_path / "results") <= {"bundle.json.gz", "publish.json"}
 
 
-def test_an_impossible_specification_costs_no_download(at_stand_in: ComposeStandIn, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("specification", "words"),
+    [
+        (synthetic.specification("NoSuchEstimator"), "NoSuchEstimator"),
+        (
+            synthetic.specification("ALE", corrector="FWECorrector", corrector_args={"method": "predictive"}),
+            "needs the package xgboost",
+        ),
+    ],
+    ids=["unknown", "package"],
+)
+def test_an_impossible_specification_costs_no_download(
+    at_stand_in: ComposeStandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    specification: dict[str, Any],
+    words: str,
+) -> None:
+    # as on a machine without NiMARE's extra
+    monkeypatch.setattr("compose_runner.analysis.compute.estimators.find_spec", lambda _name: None)
     document = {
         "id": "impossible",
-        "specification": synthetic.specification("NoSuchEstimator"),
+        "specification": specification,
         "neurostore_studyset": {"id": "synthetic"},
         "neurostore_annotation": {"id": "notes"},
     }
     at_stand_in.put("meta-analyses/impossible", document)
-    with pytest.raises(SpecificationError, match="NoSuchEstimator"):
+    with pytest.raises(SpecificationError, match=words):
         run_job("impossible", result_dir=tmp_path)
     assert len(at_stand_in.requests) == 1
 

@@ -56,6 +56,7 @@ def build(
     SpecificationError
         NiMARE refuses an argument's value, or something that it needs is not installed.
     """
+    refuse_missing_packages(specification)
     choice = specification.estimator
     nimare_class = getattr(import_module(_MODULES[specification.kind]), choice.name)
     args = dict(choice.args)
@@ -96,12 +97,23 @@ def _replacement(name: str, nimare_class: type, estimator_class: EstimatorClass 
     return estimator_class(name, nimare_class)
 
 
-def _corrector(choice: CorrectorChoice, n_cores: int | None) -> Any:
-    if choice.method == "predictive" and find_spec("xgboost") is None:
+def refuse_missing_packages(specification: Specification) -> None:
+    """Refuse a specification that needs a package which is not installed; known without any document.
+
+    Raises
+    ------
+    SpecificationError
+        With the package.
+    """
+    choice = specification.corrector
+    if choice is not None and choice.method == "predictive" and find_spec("xgboost") is None:
         raise SpecificationError(
             f"{choice.name} with the method 'predictive' needs the package xgboost, which is not installed here. "
             "NiMARE's extra 'predictive' installs it."
         )
+
+
+def _corrector(choice: CorrectorChoice, n_cores: int | None) -> Any:
     args: dict[str, Any] = {"method": choice.method, **choice.args}
     if "n_cores" in signatures().correctors[choice.name].parameters:
         args["n_cores"] = usable_cores(n_cores, choice.n_cores)

@@ -21,6 +21,13 @@ from tests.support.form import codes, fwe, parsed
         ("ALESubtraction", {"voxel_thresh": 0.01}, None, "voxel_thresh 0.01"),
         ("MKDAChi2", {"fwe_null_method": "random-foci"}, None, "fwe_null_method"),
         ("MKDADensity", {"generate_description": False}, None, "methods text"),
+        ("ALE", {"mask_coverage": "gm"}, None, "does not tell grey matter apart"),
+        (
+            "ALE",
+            {"null_method": "montecarlo", "n_iters": 100},
+            fwe(method="montecarlo", vfwe_only=True, n_iters=200),
+            "takes the iterations of ALE",
+        ),
         ("Fishers", {}, fwe(n_iters=200), "n_iters 200"),
         ("ALE", {}, fwe(method="montecarlo", vfwe_only=True, voxel_thresh=0.01), "vfwe_only forms no clusters"),
         ("SCALE", {}, fwe(method="montecarlo", voxel_thresh=0.001), "SCALE has no cluster-level correction"),
