@@ -261,9 +261,24 @@ def _describe_methods(result: MetaResult, metadata: Mapping[str, Any], problems:
     """Give a result its methods text and references; NiMARE's own stay if that fails."""
     with problems.costing("methods text with its numbers, in whose place is NiMARE's"):
         methods = methods_text(parse_specification(metadata["specification"]), metadata)
-        # NiMARE looks up references of every text that it is given, among its own
-        result.description_ = methods.text
+        with _without_warnings_of_citations():
+            result.description_ = methods.text
         result.bibtex_ = methods.bibtex
+
+
+@contextmanager
+def _without_warnings_of_citations() -> Iterator[None]:
+    """Keep back that NiMARE does not find references: it looks for those of every text among its own."""
+
+    def is_kept(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Citation ")
+
+    logger = logging.getLogger("nimare.utils")
+    logger.addFilter(is_kept)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_kept)
 
 
 @contextmanager

@@ -131,7 +131,9 @@ def test_another_seed_gives_another_null_distribution_and_is_recorded(
     assert json.loads((tmp_path / "metadata.json").read_bytes())["seed"] == 7
 
 
-def test_the_specifications_own_seed_is_the_one_that_is_recorded(tmp_path: Path) -> None:
+def test_the_specifications_own_seed_is_the_one_that_is_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     documents = _documents(args={"random_state": "5", "null_method": "montecarlo", "n_iters": 2})
     documents["specification"]["corrector"] = {"type": "FWECorrector", "args": {"voxel_thresh": 0.01, "n_iters": 2}}
     bundle = tmp_path / "bundle.json"
@@ -149,6 +151,9 @@ def test_the_specifications_own_seed_is_the_one_that_is_recorded(tmp_path: Path)
     text = (tmp_path / "result" / "boilerplate.txt").read_text(encoding="utf-8")
     assert "The seed of all random draws was 5." in text
     assert r"threshold of $p < 0.01$" in text
+    assert outcome.result.description_ == text
+    assert (tmp_path / "result" / "references.bib").read_text(encoding="utf-8") == outcome.result.bibtex_
+    assert "Citation" not in caplog.text
 
 
 def test_metadata_says_what_made_the_result(finished: Path, bundle: Path) -> None:
