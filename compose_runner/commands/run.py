@@ -117,7 +117,7 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
     type=click.IntRange(min=0, max=2**32 - 1),
     default=DEFAULT_SEED,
     show_default=True,
-    help="Seed of every random draw.",
+    help="Seed of every random draw, unless the specification gives one as random_state.",
 )
 @click.option(
     "--bundle",
