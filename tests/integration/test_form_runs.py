@@ -1,4 +1,4 @@
-"""Every pair of estimator and corrector of Compose's form runs and gives what it means."""
+"""Every pair of estimator and corrector of Compose's form runs, gives what it means, and Compose finds its table."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 from nimare.nimads import Studyset
 
+from compose_runner.analysis import stages
 from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.workflow import run_meta_analysis
 from compose_runner.analysis.problems import Problems
+from compose_runner.analysis.publish.uploads import upload_parts
 from compose_runner.analysis.select.selection import select
+from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.analysis.write.tables import write_table
 from compose_runner.specification.parsing import parse_specification
-from tests.support import synthetic
+from tests.support import compose_rule, synthetic
 from tests.support.form import FORM, form_document
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ Document = dict[str, Any]
 ESTIMATORS = [name for kind in ("CBMA", "IBMA") for name in FORM[kind] if name != "Counter"]
 ITERATIONS = 40  # p of the largest value is 1 / 40
 PERMUTATIONS = 1000  # for p values of voxels that can be significant after a correction for all of them
+# no p of so few permutations is less than .05 divided by the number of voxels
+NOTHING_SIGNIFICANT = ("ALESubtraction", "bonferroni")
 ONE_GROUP = ("ALE", "KDA", "MKDADensity")
 # where the two groups of studies have their foci, in the middle of the small brain
 PLACES = ((-12.0, 0.0, 0.0), (12.0, 0.0, 0.0))
@@ -118,6 +124,18 @@ def run(text: str, folder: Path) -> tuple[MetaResult, Problems]:
     return run_meta_analysis(groups.first, groups.second, estimator, corrector, problems=problems), problems
 
 
+def uploaded(result: MetaResult, document: Document, path: Path) -> list[Any]:
+    """What Compose would be sent of a result, whose maps are not looked at."""
+    directory = ResultDirectory(path)
+    with directory.writing() as written:
+        (written / "z.nii.gz").write_bytes(b"map")
+        for name, table in result.tables.items():
+            if table is not None:
+                write_table(table, written / f"{name}.tsv")
+    directory.write_metadata({"specification": document, "artifacts": directory.artifacts(), **stages.describe(result)})
+    return upload_parts(directory)
+
+
 def is_what_the_form_means(result: MetaResult, document: Document) -> None:
     args = {name: value for name, value in document["estimator"]["args"].items() if value is not None}
     assert type(result.estimator).__name__ == document["estimator"]["type"]
@@ -147,3 +165,34 @@ def test_a_pair_of_the_form_runs_and_gives_what_the_form_means(
 
     assert problems.listed == []
     is_what_the_form_means(result, document)
+
+
+@every_pair
+def test_compose_finds_the_table_of_what_is_significant(
+    name: str, corrector: str | None, args: Document, folder: Path, tmp_path: Path
+) -> None:
+    document = stored(name, corrector, **args)
+    result, _ = run(json.dumps(document), folder)
+
+    parts = uploaded(result, document, tmp_path)
+
+    found = compose_rule.taken(parts, document)
+    clusters = [one for one, table in result.tables.items() if one.endswith("_tab-clust") and len(table)]
+    if (name, result.corrector and result.corrector.method) == NOTHING_SIGNIFICANT:
+        assert not [one for one in clusters if "group1MinusGroup2" in one]
+        assert found is None
+        return
+    assert found is not None
+    header, *rows = found[1].splitlines()
+    assert {"X", "Y", "Z", "Peak Stat", "Cluster Size (mm3)"} <= set(header.split("\t"))
+    assert rows
+    # the table is one of NiMARE's, and the contributions that are kept are of the same map
+    target = next(one for one in clusters if _same(result.tables[one], rows, header))
+    kept = compose_rule.first_diagnostic(parts)
+    assert kept is not None
+    assert kept.startswith(f"{target.removesuffix('_tab-clust')}_diag-")
+
+
+def _same(table: Any, rows: list[str], header: str) -> bool:
+    place = header.split("\t").index("X")
+    return [float(row.split("\t")[place]) for row in rows] == [float(x) for x in table["X"]]
