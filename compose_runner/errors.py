@@ -69,6 +69,10 @@ class SelectionError(AnalysisError):
     """The specification selects no usable group of analyses."""
 
 
+class RefusedInputsError(AnalysisError):
+    """The inputs are such that no meaningful result can come of them."""
+
+
 class ImageError(AnalysisError):
     """The statistical maps of an image-based meta-analysis cannot be used."""
 

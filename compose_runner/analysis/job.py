@@ -157,13 +157,14 @@ def run_job(
 
         progress.start(Stage.SELECT)
         studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
+        audited = compute.audit_inputs(studies)
         permutations = plan_permutations(
             monte_carlo, inputs, specification, studies.counts, options, directory, progress
         )
         # before anything is computed: none of it is lost where this cannot be made
         metadata = {
             **_about(inputs, specification, options, compose_environment),
-            "counts": studies.counts,
+            **audited.describe(),
             "prediction": {**permutations.prediction.describe(options.n_cores), "shards": monte_carlo.n_shards},
             "started": started.isoformat(),
             "diagnostics": None,
@@ -171,11 +172,13 @@ def run_job(
         problems = Problems()
         with translating_errors(specification):
             result = compute.compute(
-                studies, specification, options, directory, progress, permutations.session(), problems
+                studies, specification, options, directory, progress, permutations.session(), problems, audited
             )
         progress.start(Stage.WRITE)
         with problems.costing("entry diagnostics of metadata.json"):
             metadata |= compute.describe(result)
+        with problems.costing("entry accounting of metadata.json"):
+            metadata |= audited.describe()
         compute.write(result, directory, metadata, options, problems)
         _finish(metadata, directory, progress)
         permutations.finish()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nimare.nimads import Studyset
 
+from compose_runner.analysis.audit.auditing import Audit, audit
+from compose_runner.analysis.audit.inputs import Inputs
 from compose_runner.analysis.compute import engine
 from compose_runner.analysis.compute.coverage import (
     COVERAGE_FILENAME,
@@ -25,8 +27,10 @@ from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
 from compose_runner.analysis.compute.patches.warnings import warnings_at_debug
 from compose_runner.analysis.compute.workflow import run_meta_analysis
 from compose_runner.analysis.problems import Problems
+from compose_runner.analysis.select.foci import read_foci
 from compose_runner.analysis.select.images import stage_images
 from compose_runner.analysis.select.reference import load_reference
+from compose_runner.analysis.select.repeated import merge_repeated
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import select
 from compose_runner.analysis.write.clusters import cluster_rows
@@ -72,12 +76,15 @@ class Studies:
     staged : StagedImages or None
         The statistical maps on this machine, for an image-based meta-analysis.
     counts : dict
-        Studies, analyses and foci per group.
+        Studies, analyses and foci of each group, as its estimator gets them.
+    inputs : Inputs
+        What the audit looks at.
     """
 
     groups: Groups
     staged: StagedImages | None
     counts: dict[str, dict[str, int]]
+    inputs: Inputs
 
 
 def select_studies(
@@ -110,7 +117,10 @@ def select_studies(
         studies = Studyset(studyset, target=TARGET_SPACE, annotations=[inputs.annotation])
         return select(studies, inputs.annotation, specification, reference=reference)
 
-    document = with_sample_sizes(inputs.studyset, inputs.annotation)
+    merged = merge_repeated(inputs.studyset)
+    foci = read_foci(merged.studyset)
+    sizes = with_sample_sizes(foci.studyset, inputs.annotation)
+    document = sizes.studyset
     groups, staged = make_groups(document), None
     if specification.image_based:
         wanted = [str(identity) for identity in groups.first.ids]
@@ -124,9 +134,22 @@ def select_studies(
     counts = {"first": count_studies(groups.first)}
     if groups.second is not None:
         counts["second"] = count_studies(groups.second)
-    for name, count in counts.items():
-        log.info("The %s group has %d studies, %d analyses, %d foci.", name, *count.values())
-    return Studies(groups, staged, counts)
+    about = Inputs(merged, foci, sizes, inputs.annotation, specification, groups, staged)
+    return Studies(groups, staged, counts, about)
+
+
+def audit_inputs(studies: Studies) -> Audit:
+    """Look at what is about to be computed from, say what was found, and refuse what gives no meaningful result.
+
+    Raises
+    ------
+    RefusedInputsError
+        Naming what is wrong, and the studies.
+    """
+    found = audit(studies.inputs)
+    found.log()
+    found.refuse()
+    return found
 
 
 def compute(
@@ -137,6 +160,7 @@ def compute(
     progress: Progress,
     session: Mapping[str, Any],
     problems: Problems | None = None,
+    audited: Audit | None = None,
 ) -> MetaResult:
     """Fit, correct and describe.
 
@@ -156,6 +180,8 @@ def compute(
         Arguments of :func:`compose_runner.analysis.compute.engine.session`.
     problems : Problems, optional
         Records the diagnostics and tables that failed.
+    audited : Audit, optional
+        Compared with what was computed from.
     """
     problems = problems or Problems()
     estimator, corrector = build(
@@ -180,7 +206,10 @@ def compute(
             )
 
     if studies.staged is None:
-        return fitted()
+        result = fitted()
+        if audited is not None:
+            audited.confirm(result.estimator)
+        return result
     try:
         result = fitted()
     except ValueError as error:
@@ -188,6 +217,8 @@ def compute(
         raise ImageError(f"{error} {coverage.summary()}" if coverage else str(error)) from error
     coverage = _write_coverage(first, result.estimator, studies.staged, directory, problems)
     refuse_empty_result(result, coverage)
+    if audited is not None:
+        audited.confirm(result.estimator, coverage)
     return result
 
 

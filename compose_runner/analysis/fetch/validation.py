@@ -2,9 +2,9 @@
 
 NiMARE reads NIMADS documents leniently, but a wrong type deep inside ends in an error that names no location. Here the
 place is named. What NiMARE accepts passes: lists and coordinates may be null or absent, ids may be numbers, a study
-may have no analyses. Only the types that a later stage relies on are looked at, and the numbers that it computes with:
-NiMARE counts a focus at infinity as one that it used. How many there are of everything is bounded, since memory and
-time grow with it.
+may have no analyses. Only the types that a later stage relies on are looked at. Coordinates of foci are read, or left
+out and counted, by :mod:`compose_runner.analysis.select.foci`; only those of a reference studyset, which nobody reads
+again, are looked at here. How many there are of everything is bounded, since memory and time grow with it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from compose_runner.analysis.select.foci import FARTHEST_MM
 from compose_runner.compose.document_shapes import identifier
 from compose_runner.errors import DocumentMalformedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-# in millimetres: a kilometre, beyond every error of units, and within the whole numbers by which voxels are counted
-_FARTHEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,12 @@ class _Counted:
 
 
 def check_studyset(
-    studyset: object, document: str = "studyset", address: str = "", counts: Counts | None = None
+    studyset: object,
+    document: str = "studyset",
+    address: str = "",
+    counts: Counts | None = None,
+    *,
+    foci_are_numbers: bool = False,
 ) -> dict[str, Any]:
     """Make sure that a document is a studyset that NiMARE can read.
 
@@ -101,6 +103,8 @@ def check_studyset(
         What it is and where it came from, for the error.
     counts : Counts, optional
         How many there may be of everything.
+    foci_are_numbers : bool
+        Refuse a focus that is not three finite numbers, or absent.
 
     Returns
     -------
@@ -130,7 +134,7 @@ def check_studyset(
             counted.add("foci", _length(analysis.get("points")))
             counted.add("images", _length(analysis.get("images")))
             _Counted(here, counts).add("conditions", _length(analysis.get("conditions")))
-            _check_points(location / "points", analysis.get("points"))
+            _check_points(location / "points", analysis.get("points"), foci_are_numbers)
             _check_images(location / "images", analysis.get("images"))
             _check_conditions(location, analysis)
     return studyset
@@ -221,14 +225,12 @@ def _check_conditions(location: _Location, analysis: dict[str, Any]) -> None:
             (location / "weights" / number).refuse("a number", weight)
 
 
-def _check_points(location: _Location, points: object) -> None:
+def _check_points(location: _Location, points: object, are_numbers: bool) -> None:
     for here, point in _mappings(location, points):
-        coordinates = point.get("coordinates")
-        if coordinates is not None and not _is_triple(coordinates):
-            (here / "coordinates").refuse("a list of three numbers", coordinates)
-        if coordinates and not _is_place(coordinates):
+        if are_numbers and not _is_focus(point.get("coordinates")):
             (here / "coordinates").refuse(
-                f"a list of three finite numbers between {-_FARTHEST:,} and {_FARTHEST:,} mm", str(coordinates)
+                f"a list of three finite numbers between {-FARTHEST_MM:,} and {FARTHEST_MM:,} mm",
+                str(point["coordinates"])[:60],
             )
         for key in ("space", "kind"):
             if isinstance(point.get(key), dict | list):
@@ -237,20 +239,14 @@ def _check_points(location: _Location, points: object) -> None:
             (here / "values").refuse("a list", point["values"])
 
 
-def _is_triple(coordinates: object) -> bool:
-    return (
-        isinstance(coordinates, list)
-        and (not coordinates or len(coordinates) == 3)
-        and all(value is None or isinstance(value, int | float) for value in coordinates)
-    )
-
-
-def _is_place(coordinates: list[Any]) -> bool:
-    """Whether three numbers are a location, or all of them are absent."""
-    if all(value is None for value in coordinates):
+def _is_focus(coordinates: object) -> bool:
+    """Whether coordinates are a location, or absent."""
+    if coordinates is None or coordinates == []:
         return True
-    return all(
-        value is not None and not isinstance(value, bool) and abs(value) < _FARTHEST  # false for NaN
+    if not isinstance(coordinates, list) or len(coordinates) != 3:
+        return False
+    return all(value is None for value in coordinates) or all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FARTHEST_MM  # false for NaN
         for value in coordinates
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.select.annotations import AnalysisKey, list_columns, match_notes
+from compose_runner.analysis.select.annotations import AnalysisKey, assign_notes, list_columns
+from compose_runner.analysis.wording import counted
 from compose_runner.errors import SelectionError
 from compose_runner.specification.conditions import Condition, to_text
 from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, truncate_repr
@@ -33,6 +35,7 @@ _KINDS = {
     "text": STRING,
 }
 SHOWN_VALUES = 20
+_MOST_COMPARED, _LONGEST_COMPARED = 1_000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +77,23 @@ def choose_analyses(
     column = specification.filter
     if column not in columns:
         raise SelectionError(
-            f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation has not. "
-            f"It has: {', '.join(map(truncate_repr, sorted(columns))) or 'none'}."
+            f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation has not."
+            f"{_meant([column], list(columns))} It has: "
+            f"{', '.join(map(truncate_repr, sorted(columns))) or 'none, since no analysis has a note'}."
         )
-    values = [note.get(column) for note in match_notes(analyses, annotation)]
-    kind = _KINDS.get(columns[column] or "") or _infer_kind(values)
-    read = _READERS[kind]
+    notes = assign_notes(analyses, annotation)
+    values = [notes.of(study, analysis).get(column) for study, analysis in analyses]
+    kind = column_kind(columns[column], values)
+    read = READERS[kind]
     if not specification.first and kind != BOOLEAN:
         raise SelectionError(
             f"The column {truncate_repr(column)} holds {kind}s, so the specification needs conditions and weights "
             f"that say which values to take. {_existing(kind, values)}"
         )
     found = [read(value) for value in values]
-    first = _meeting(specification.first or (True,), kind, column, found, values)
-    second = _meeting(specification.second, kind, column, found, values) if specification.second else None
+    lost = len(notes.ambiguous)
+    first = _meeting(specification.first or (True,), kind, column, found, values, lost)
+    second = _meeting(specification.second, kind, column, found, values, lost) if specification.second else None
     if second is not None and set(first) & set(second):
         raise SelectionError(
             f"The conditions {_listed(specification.first)} and {_listed(specification.second)} select the same "
@@ -97,12 +103,17 @@ def choose_analyses(
 
 
 def _meeting(
-    conditions: Sequence[Condition], kind: str, column: str, found: Sequence[Any], values: Sequence[Any]
+    conditions: Sequence[Condition],
+    kind: str,
+    column: str,
+    found: Sequence[Any],
+    values: Sequence[Any],
+    n_ambiguous: int,
 ) -> tuple[int, ...]:
     """Find the indices whose value is one of the conditions; none is an error."""
     wanted = []
     for condition in conditions:
-        value = _READERS[kind](condition)
+        value = READERS[kind](condition)
         if value is None or (kind == BOOLEAN and not is_truth_value(condition)):
             raise SelectionError(
                 f"The condition {truncate_repr(condition)} cannot be a value of the {kind} column "
@@ -114,9 +125,31 @@ def _meeting(
     if not indices:
         raise SelectionError(
             f"No analysis is selected: none of the {len(values)} analyses has {_listed(conditions)} in the column "
-            f"{truncate_repr(column)}. {_existing(kind, values)}"
+            f"{truncate_repr(column)}.{_meant(conditions, values)} {_existing(kind, values, n_ambiguous)}"
         )
     return indices
+
+
+def column_kind(described: str | None, values: Sequence[Any]) -> str:
+    """Tell whether a column holds truth values, numbers or texts: as the annotation says, or else by its values."""
+    return _KINDS.get(described or "") or _infer_kind(values)
+
+
+def loosely(value: object) -> str:
+    """Give a text without what people do not see or do not mean: case, and blanks at the ends or in a row."""
+    return " ".join(to_text(value).casefold().split())
+
+
+def _meant(wanted: Sequence[object], existing: Sequence[object]) -> str:
+    """Ask whether something else was meant: the same but for case and blanks, or nearly the same."""
+    texts = list(dict.fromkeys(value for value in existing if isinstance(value, str)))
+    asked = [loosely(value) for value in wanted if isinstance(value, str)]
+    same = [text for text in texts if loosely(text) in asked]
+    if not same and len(texts) <= _MOST_COMPARED:
+        by_text = {loosely(text)[:_LONGEST_COMPARED]: text for text in texts}
+        close = [difflib.get_close_matches(text[:_LONGEST_COMPARED], by_text, n=1, cutoff=0.8) for text in asked]
+        same = [by_text[text] for texts_ in close for text in texts_]
+    return f" Did you mean {' or '.join(map(truncate_repr, same[:5]))}?" if same else ""
 
 
 def is_truth_value(value: object) -> bool:
@@ -148,7 +181,7 @@ def _as_string(value: object) -> str | None:
     return None if value is None else to_text(value)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: as_number, STRING: _as_string}
+READERS: dict[str, Callable[[Any], Any]] = {BOOLEAN: _as_truth, NUMBER: as_number, STRING: _as_string}
 
 
 def _infer_kind(values: Sequence[Any]) -> str:
@@ -161,8 +194,8 @@ def _infer_kind(values: Sequence[Any]) -> str:
     return STRING
 
 
-def _existing(kind: str, values: Sequence[Any]) -> str:
-    """Say which values exist, with how many analyses each."""
+def _existing(kind: str, values: Sequence[Any], n_ambiguous: int = 0) -> str:
+    """Say which values exist, with how many analyses each; and why notes may seem to be missing."""
     counts: Counter[str] = Counter()
     for value in values:
         if value is None:
@@ -173,7 +206,15 @@ def _existing(kind: str, values: Sequence[Any]) -> str:
             counts[truncate_repr(value)] += 1
     listed = [f"{value} ({count})" for value, count in counts.most_common(SHOWN_VALUES)]
     more = f" and {len(counts) - SHOWN_VALUES} more" if len(counts) > SHOWN_VALUES else ""
-    return f"There are: {', '.join(listed) or 'no analyses'}{more}."
+    words = f"There are: {', '.join(listed) or 'no analyses'}{more}."
+    if n_ambiguous:
+        words += (
+            f" {counted(n_ambiguous, 'note')} could not be assigned: {'it names' if n_ambiguous == 1 else 'they name'} "
+            "no study, and an analysis id that several studies have."
+        )
+    if any(isinstance(value, list | dict) for value in values):
+        words += " A list cannot be matched with a condition: the column needs one value for each analysis."
+    return words
 
 
 def _listed(conditions: Sequence[Condition]) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection
 
+    from compose_runner.analysis.select.nifti import MapValues
+
 # NeuroStore's labels and letters, in lower case, and NiMARE's own words
 _KINDS = {
     "t map": "t",
@@ -49,6 +51,9 @@ _LESS_WANTED = frozenset({"multivariate-beta map", "m"})
 
 _THREADS = 8
 
+OUTSIDE_BRAIN = "no voxel in the brain has a value other than zero"
+NO_PROBABILITIES = "its values are not probabilities between 0 and 1; they may be -log10 p"
+
 
 @dataclass(frozen=True, slots=True)
 class StagedMap:
@@ -68,6 +73,10 @@ class StagedMap:
         The file, None when the map is not used.
     reason : str
         Why it is not used; empty when it is.
+    values : MapValues or None
+        What is known of its values, where there is a file.
+    space : str or None
+        The label of its space.
     """
 
     study_id: str
@@ -78,6 +87,8 @@ class StagedMap:
     source: str | None = None
     path: Path | None = None
     reason: str = ""
+    values: MapValues | None = None
+    space: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +236,7 @@ class _Candidate:
     source: str | None = None
     path: Path | None = None
     reason: str = ""
+    values: MapValues | None = None
 
     @property
     def label(self) -> str:
@@ -247,6 +259,8 @@ class _Candidate:
             self.source,
             self.path,
             self.reason,
+            self.values,
+            self.image.get("space"),
         )
 
 
@@ -283,8 +297,24 @@ def _settle(choice: list[_Candidate], files: MapFiles) -> None:
         elif candidate.source is None:
             candidate.reason = candidate.reason or "it has no address of a NIfTI file"
         else:
-            candidate.path, candidate.reason = files.get(candidate.source, candidate.image_id)
-            chosen = candidate if candidate.path is not None else None
+            found = files.get(candidate.source, candidate.image_id)
+            candidate.reason = found.reason
+            if found.path is None:
+                continue
+            candidate.values = found.values
+            candidate.reason = _unfit(found.values, candidate.kind)
+            if not candidate.reason:
+                candidate.path = found.path
+                chosen = candidate
+
+
+def _unfit(values: MapValues, kind: str) -> str:
+    """Say why a map cannot be of its kind, or cannot add anything; empty when it can."""
+    if not values.in_brain:
+        return OUTSIDE_BRAIN
+    if kind == "p" and not 0 <= values.lowest <= values.highest <= 1:
+        return NO_PROBABILITIES
+    return ""
 
 
 def _with_files(studyset: dict[str, Any], used: dict[tuple[int, int, int], _Candidate]) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
 import shutil
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from compose_runner.analysis.fetch.downloads import download
 from compose_runner.analysis.fetch.reach import OutOfReachError, Reach
-from compose_runner.analysis.select.nifti import GZIP_MAGIC, MOST_BYTES, NoMapError, check_map
+from compose_runner.analysis.select.nifti import GZIP_MAGIC, MOST_BYTES, MapValues, NoMapError, check_map
 from compose_runner.compose.addresses import extract_host
 from compose_runner.compose.http_client import Limits
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ServiceUnavailableError
@@ -26,6 +28,25 @@ MAP_SECONDS = 600.0
 # for all maps of a job: a thousand at 1 mm, or some thousand at 2 mm
 MOST_BYTES_OF_ALL = 8 << 30
 SECONDS_OF_ALL = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMap:
+    """A map's file, or why there is none.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file.
+    values : MapValues
+        What is known of its values.
+    reason : str
+        Why there is no file.
+    """
+
+    path: Path | None = None
+    values: MapValues = field(default_factory=MapValues)
+    reason: str = ""
 
 
 class MapFiles:
@@ -45,14 +66,14 @@ class MapFiles:
         self._folder = folder
         self._attempts = attempts
         self._reach = reach
-        self._known: dict[str, tuple[Path | None, str]] = {}
+        self._known: dict[str, FoundMap] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._bytes_left = MOST_BYTES_OF_ALL
         self._end = time.monotonic() + SECONDS_OF_ALL
 
-    def get(self, source: str, image_id: str) -> tuple[Path | None, str]:
-        """Give a map's file; or None, and why it is not one.
+    def get(self, source: str, image_id: str) -> FoundMap:
+        """Give a map's file; or why there is none.
 
         Raises
         ------
@@ -66,19 +87,20 @@ class MapFiles:
                 self._known[source] = self._fetch(source, image_id)
             return self._known[source]
 
-    def _fetch(self, source: str, image_id: str) -> tuple[Path | None, str]:
+    def _fetch(self, source: str, image_id: str) -> FoundMap:
         try:
             local = self._reach.local_file(source)
             version = "" if local is None else f" {local.stat().st_size} {local.stat().st_mtime_ns}"
         except OutOfReachError as error:
-            return None, str(error)
+            return FoundMap(reason=str(error))
         digest = hashlib.sha256(f"{source}{version}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         stem = re.sub(r"[^A-Za-z0-9_.]+", "_", Path(path_in(source)).name.split(".nii")[0])[:60]
         stem = f"{stem or 'map'}-{digest}"
         for suffix in SUFFIXES:
             earlier = self._folder / f"{stem}{suffix}"
             if earlier.is_file():
-                return earlier, ""
+                with contextlib.suppress(NoMapError):  # which was changed since: it is fetched anew
+                    return FoundMap(earlier, check_map(earlier))
         # a later run finds a file by its name, which it gets when it has been looked at
         unchecked = [self._folder / f".unchecked-{stem}{suffix}" for suffix in ("", *SUFFIXES)]
         raw = unchecked[0]
@@ -86,7 +108,7 @@ class MapFiles:
             if local is None:
                 self._download(source, image_id, raw)
             elif local.stat().st_size > MOST_BYTES:
-                return None, f"it has more than {MOST_BYTES:,} bytes"
+                return FoundMap(reason=f"it has more than {MOST_BYTES:,} bytes")
             else:
                 # copied, since NiMARE resolves paths against the one directory that all maps share
                 shutil.copyfile(local, raw)
@@ -94,12 +116,12 @@ class MapFiles:
                 suffix = ".nii.gz" if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC else ".nii"
             named = raw.with_name(f"{raw.name}{suffix}")  # nibabel goes by the name
             raw.replace(named)
-            check_map(named)
-            return named.replace(self._folder / f"{stem}{suffix}"), ""
+            values = check_map(named)
+            return FoundMap(named.replace(self._folder / f"{stem}{suffix}"), values)
         except (DocumentMissingError, DocumentMalformedError) as error:
-            return None, error.reason
+            return FoundMap(reason=error.reason)
         except NoMapError as error:
-            return None, str(error)
+            return FoundMap(reason=str(error))
         finally:
             for leftover in unchecked:
                 leftover.unlink(missing_ok=True)

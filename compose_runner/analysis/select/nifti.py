@@ -38,6 +38,8 @@ _READ_AT_ONCE = 1 << 20
 _MOST_MEMBERS = 20_000
 # of a compressed file that unfold to nothing: a name in its header, zeros behind its end
 _MOST_WITHOUT_CONTENT = 1 << 20
+# a box around the brain mask of MNI152
+_BRAIN_MM = ((-76.0, -112.0, -74.0), (76.0, 80.0, 86.0))
 
 
 class NoMapError(ValueError):
@@ -53,6 +55,8 @@ class _Promise:
     n_bytes: int
     slope: float
     intercept: float
+    shape: tuple[int, ...]
+    affine: np.ndarray[Any, Any]
 
 
 class _Unfolding:
@@ -122,7 +126,38 @@ class _Unfolding:
         return bool(self._waiting)
 
 
-def check_map(path: Path) -> None:
+@dataclass(slots=True)
+class MapValues:
+    """What is known of the values of a map that are finite and not zero.
+
+    Parameters
+    ----------
+    lowest, highest : float
+        Of all such values.
+    in_brain : bool
+        Whether one of them is at a place where a brain in MNI space can be.
+    """
+
+    lowest: float = math.inf
+    highest: float = -math.inf
+    in_brain: bool = False
+
+    def add(self, values: np.ndarray[Any, Any], start: int, promise: _Promise) -> None:
+        """Look at the values of the voxels from the number ``start`` on."""
+        import numpy as np
+
+        at = np.flatnonzero(np.isfinite(values) & (values != 0))
+        if not at.size:
+            return
+        self.lowest = min(self.lowest, float(values[at].min()))
+        self.highest = max(self.highest, float(values[at].max()))
+        if not self.in_brain:
+            voxels = np.unravel_index(at + start, promise.shape[:3], order="F")
+            xyz = np.column_stack(voxels) @ promise.affine[:3, :3].T + promise.affine[:3, 3]
+            self.in_brain = bool(((xyz >= _BRAIN_MM[0]) & (xyz <= _BRAIN_MM[1])).all(axis=1).any())
+
+
+def check_map(path: Path) -> MapValues:
     """Make sure that a file is one volume of real numbers with a finite value other than zero somewhere.
 
     At most a few megabytes of it are in memory at a time.
@@ -131,6 +166,11 @@ def check_map(path: Path) -> None:
     ----------
     path : Path
         NIfTI-1 or NIfTI-2, compressed or not.
+
+    Returns
+    -------
+    MapValues
+        What was seen of its values.
 
     Raises
     ------
@@ -146,14 +186,15 @@ def check_map(path: Path) -> None:
     try:
         with _Unfolding(path) if compressed else path.open("rb") as content:
             promise = _promise(content)
-            has_value = _has_value(content, promise)
+            found = _look_at_values(content, promise)
             if len(content.read(_MOST_AFTER_DATA + 1)) > _MOST_AFTER_DATA:
                 raise NoMapError("it goes on behind the voxels that its header promises")
-        if not has_value:
+        if found.lowest > found.highest:
             raise NoMapError("it has no finite value other than zero")
         _openable(path)
     except (OSError, EOFError, zlib.error) as error:
-        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+        raise NoMapError("it cannot be read as NIfTI: the file is damaged or cut off") from error
+    return found
 
 
 def _promise(content: BufferedReader | _Unfolding) -> _Promise:
@@ -175,7 +216,7 @@ def _promise(content: BufferedReader | _Unfolding) -> _Promise:
         affine = header.get_best_affine()
         slope, intercept = header.get_slope_inter()  # None for no scaling
     except Exception as error:  # nibabel has many ways to say that a header is broken
-        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+        raise NoMapError("it cannot be read as NIfTI: its header is damaged") from error
     if len(shape) < 3 or any(extent != 1 for extent in shape[3:]):
         raise NoMapError(f"it is not one volume: its shape is {' × '.join(map(str, shape))}")
     if min(shape) < 1:
@@ -191,7 +232,7 @@ def _promise(content: BufferedReader | _Unfolding) -> _Promise:
         raise NoMapError("its header does not say where in the brain the voxels are")
     dtype = header.get_data_dtype()
     n_bytes = n_voxels * dtype.itemsize
-    return _Promise(dtype, int(offset), n_bytes, 1.0 if slope is None else slope, intercept or 0.0)
+    return _Promise(dtype, int(offset), n_bytes, 1.0 if slope is None else slope, intercept or 0.0, shape, affine)
 
 
 def _openable(path: Path) -> None:
@@ -201,24 +242,24 @@ def _openable(path: Path) -> None:
     try:
         nibabel.load(path)
     except Exception as error:  # nibabel has many ways to say that a file is broken
-        raise NoMapError(f"it cannot be read as NIfTI ({type(error).__name__})") from error
+        raise NoMapError("it cannot be read as NIfTI: its header is damaged") from error
 
 
-def _has_value(content: BufferedReader | _Unfolding, promise: _Promise) -> bool:
-    """Read exactly the data, and tell whether a value is finite and not zero."""
+def _look_at_values(content: BufferedReader | _Unfolding, promise: _Promise) -> MapValues:
+    """Read exactly the data, and look at every value."""
     import numpy as np
 
     content.seek(promise.offset)
-    left = promise.n_bytes
-    found = False
+    left, start = promise.n_bytes, 0
+    found = MapValues()
     while left:
         # whole values, since this is a multiple of every item's size; both kinds of file read all of it where they can
         block = content.read(min(left, _READ_AT_ONCE))
         if len(block) < min(left, _READ_AT_ONCE):
             raise EOFError
         left -= len(block)
-        if not found:
-            with np.errstate(all="ignore"):
-                values = np.frombuffer(block, promise.dtype).astype(float) * promise.slope + promise.intercept
-            found = bool(np.any(np.isfinite(values) & (values != 0)))
+        with np.errstate(all="ignore"):
+            values = np.frombuffer(block, promise.dtype).astype(float) * promise.slope + promise.intercept
+            found.add(values, start, promise)
+        start += len(values)
     return found

@@ -256,7 +256,9 @@ def _read_document(reference: ReferenceFile, document: str, excluded: set[str]) 
 
     try:
         with _BoundedGzip(reference.path, MOST_DOCUMENT_BYTES) as content:
-            studyset: dict[str, Any] = check_studyset(json.load(content), document, reference.address, UNCOUNTED)
+            studyset: dict[str, Any] = check_studyset(
+                json.load(content), document, reference.address, UNCOUNTED, foci_are_numbers=True
+            )
     except (ValueError, EOFError, OSError, zlib.error, RecursionError) as error:
         raise DocumentMalformedError(document, reference.address, "it is not compressed JSON") from error
     # taken out before NiMARE sees them: a studyset of thousands of studies is built once, not twice

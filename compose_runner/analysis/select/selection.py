@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.select.groups import choose_analyses
+from compose_runner.analysis.wording import counted
 from compose_runner.errors import SelectionError, SpecificationError
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from nimare.nimads import Studyset
 
+    from compose_runner.analysis.select.annotations import AnalysisKey
     from compose_runner.specification.parsing import Specification
 
     Reference = Callable[[str, set[str]], Studyset]
@@ -28,10 +30,13 @@ class Groups:
         The studyset that is analysed.
     second : nimare.nimads.Studyset or None
         What it is compared with, if it is.
+    selected : tuple of frozenset
+        Ids of study and analysis that each group was made of; none for a reference studyset.
     """
 
     first: Studyset
     second: Studyset | None = None
+    selected: tuple[frozenset[AnalysisKey], ...] = ()
 
 
 def select(
@@ -69,10 +74,15 @@ def select(
     analyses = [(str(store.study_key[store.study_idx[row]]), str(store.analysis_key[row])) for row in rows]
     chosen = choose_analyses(analyses, annotation, specification)
     first = _group(studyset, chosen.first, specification)
+    selected = tuple(
+        frozenset(analyses[index] for index in indices)
+        for indices in (chosen.first, chosen.second)
+        if indices is not None
+    )
     if chosen.second is not None:
-        return Groups(first, _group(studyset, chosen.second, specification))
+        return Groups(first, _group(studyset, chosen.second, specification), selected)
     if specification.database_studyset is None:
-        return Groups(first)
+        return Groups(first, selected=selected)
     if reference is None:
         raise SpecificationError(
             f"The reference studyset {specification.database_studyset!r} is wanted, but none can be had here."
@@ -83,7 +93,7 @@ def select(
             f"The reference studyset {specification.database_studyset!r} has no study that is not in the "
             "meta-analysis's own studyset, so the second group is empty."
         )
-    return Groups(first, _one_experiment_per_study(second))
+    return Groups(first, _one_experiment_per_study(second), selected)
 
 
 def _group(studyset: Studyset, indices: Sequence[int], specification: Specification) -> Studyset:
@@ -94,8 +104,9 @@ def _group(studyset: Studyset, indices: Sequence[int], specification: Specificat
         return group
     if not len(group.coordinates):
         raise SelectionError(
-            f"None of the {len(indices)} selected analyses has coordinates, and a coordinate-based meta-analysis needs "
-            "some."
+            f"There is nothing to compute from: {counted(len(indices), 'selected analysis')} "
+            f"{'has' if len(indices) == 1 else 'have'} no foci with coordinates, and a coordinate-based meta-analysis "
+            "needs some."
         )
     return _one_experiment_per_study(group)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ def annotation(**values: Any) -> Document:
 
 
 def found(document: Document, notes: Document | None = None) -> Any:
-    return with_sample_sizes(document, notes)["studies"][0]["analyses"][0]["metadata"].get("sample_sizes")
+    return with_sample_sizes(document, notes).studyset["studies"][0]["analyses"][0]["metadata"].get("sample_sizes")
 
 
 @pytest.mark.parametrize("key", ["sample_sizes", "sample_size", "n", "sample-size"])
@@ -59,7 +58,7 @@ def test_numbers_and_numeric_texts_and_lists_of_them_are_sample_sizes(value: Any
 def test_values_that_nimare_would_stumble_over_are_left_out() -> None:
     document = studyset({"sample_sizes": [float("inf")], "task": "rest"}, {"sample_size": -1, "doi": "x"})
 
-    study = with_sample_sizes(document)["studies"][0]
+    study = with_sample_sizes(document).studyset["studies"][0]
 
     assert study["metadata"] == {"doi": "x"}
     assert study["analyses"][0]["metadata"] == {"task": "rest"}
@@ -69,7 +68,7 @@ def test_analysis_ids_that_repeat_in_other_studies_are_told_apart() -> None:
     document = synthetic.studyset(synthetic.study(f"s{i}", [synthetic.analysis("1")]) for i in range(2))
     notes = synthetic.annotation([synthetic.note(f"s{i}", "1", n=10 + i) for i in range(2)], {"n": "number"})
 
-    sizes = [study["analyses"][0]["metadata"] for study in with_sample_sizes(document, notes)["studies"]]
+    sizes = [study["analyses"][0]["metadata"] for study in with_sample_sizes(document, notes).studyset["studies"]]
 
     assert sizes == [{"sample_sizes": [10]}, {"sample_sizes": [11]}]
 
@@ -91,11 +90,46 @@ def test_metadata_that_is_null_or_absent_is_made() -> None:
     assert found(document, annotation(n=10)) == [10]
 
 
-def test_analyses_without_a_sample_size_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        with_sample_sizes(synthetic.random_studyset(2, sample_sizes=False))
+@pytest.mark.parametrize(
+    ("value", "sizes"),
+    [
+        ("20 (10F)", [20]),
+        ("n=20", [20]),
+        ("N = 20", [20]),
+        ("1,024", [1024]),
+        ("20 ", [20]),
+        ("20 healthy", None),
+        ("24 participants (12 women)", [24]),
+        ("~20", None),
+        ("20-25", None),
+        ("20/22", None),
+        ("1,02", None),
+        ("10 + 12", None),
+        (0.5, None),
+        (1e300, None),
+        ({"patients": 10}, None),
+    ],
+)
+def test_of_texts_what_is_beyond_doubt_is_read(value: Any, sizes: list[float] | None) -> None:
+    assert found(studyset({"sample_size": value})) == sizes
+    stated = with_sample_sizes(studyset({"sample_size": value})).stated[0, 0]
+    assert bool(stated.unread) == (sizes is None)
 
-    assert "4 of 4 analyses have no sample size" in caplog.text
+
+@pytest.mark.parametrize(
+    "key", ["N", "subjects", "sampleSize", "Sample Size", "n_subjects", "SAMPLE_SIZE", "nParticipants"]
+)
+def test_other_names_count_where_no_usual_one_stands(key: str) -> None:
+    assert found(studyset(None, {key: 24})) == [24]
+    assert found(studyset(None, {"sample_size": 30}), annotation(**{key: 24})) == [30]
+    # a list under such a name is one of participants
+    assert found(studyset({key: [1, 2, 3]})) is None
+
+
+def test_a_note_that_overrules_the_metadata_is_known() -> None:
+    stated = with_sample_sizes(studyset({"sample_sizes": [20]}), annotation(sample_size=100)).stated[0, 0]
+    assert (stated.sizes, stated.overruled) == ((100,), (20,))
+    assert not with_sample_sizes(studyset({"n": 20}), annotation(n="20")).stated[0, 0].overruled
 
 
 @pytest.mark.parametrize("studies", [None, {}, "studies", [None, 3, {"analyses": None}, {"analyses": [None, {}]}]])
