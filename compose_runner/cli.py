@@ -12,7 +12,7 @@ import click
 from compose_runner import __version__
 
 # each is the function of its name in the module of its name below compose_runner.commands
-_SUBCOMMANDS = ("run", "publish", "serve", "submit", "status", "logs", "results", "cancel")
+_SUBCOMMANDS = ("run", "check", "publish", "serve", "submit", "status", "logs", "results", "cancel")
 
 
 class _LazyGroup(click.Group):
@@ -34,6 +34,7 @@ class _LazyGroup(click.Group):
     epilog="""\b
 Examples:
   compose-runner run YOUR_ID --no-upload        one meta-analysis on this machine
+  compose-runner check YOUR_ID                  what goes into it, and what may mislead
   compose-runner publish results                publish its result, once you have looked at it
   compose-runner serve --demo                   the whole service on this machine
   compose-runner submit painDemoALE1 --follow   a job of that service""",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _PLURALS = {"focus": "foci", "analysis": "analyses", "study": "studies"}
 _TITLE_LENGTH = 100
 _VALUE_LENGTH = 60
-_SHOWN = 5
+_SHOWN_TITLES, _SHOWN = 3, 5
 
 
 def counted(number: int, noun: str) -> str:
@@ -37,8 +37,10 @@ def title(study: Mapping[str, Any]) -> str:
 def quoted(titles: Iterable[str]) -> str:
     """List titles in quotation marks, the first few of them."""
     known = list(dict.fromkeys(titles))
-    shown = ", ".join(f'"{one}"' for one in known[:_SHOWN])
-    return f"{shown} and {counted(len(known) - _SHOWN, 'further study')}" if len(known) > _SHOWN else shown
+    shown = ", ".join(f'"{one}"' for one in known[:_SHOWN_TITLES])
+    return (
+        f"{shown} and {counted(len(known) - _SHOWN_TITLES, 'further study')}" if len(known) > _SHOWN_TITLES else shown
+    )
 
 
 def as_written(value: object) -> str:

@@ -36,18 +36,14 @@ CODES: dict[str, tuple[Severity, str]] = {
     "coordinates-outside-mask": (
         _NOTE,
         "{outside} of {foci} outside the brain mask, not counted as used. What of the kernel around such a "
-        "focus reaches ",
+        "focus reaches "
         "into the brain is part of the maps all the same. In {studies}.",
     ),
     "coordinates-units": (
         _WARNING,
-        "The coordinates seem to be in {unit} instead of millimetres: {evidence}. In {studies}.",
+        "The coordinates seem to be in {what} instead of millimetres: {evidence}. In {studies}.",
     ),
-    "coordinates-axes": (
-        _WARNING,
-        "The coordinates seem to have {what}: {before} of {foci} lie within the brain as they are, {after} would "
-        "otherwise. In {studies}.",
-    ),
+    "coordinates-axes": (_WARNING, "The coordinates seem to have {what}: {evidence}. In {studies}."),
     "coordinates-converted": (
         _NOTE,
         "{foci} labelled as Talairach space converted to MNI space (Lancaster et al. 2007). In {studies}.",
@@ -81,7 +77,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "studies-same-publication": (
         _WARNING,
         "{n_studies} with a DOI or PubMed number that another selected study has too, so that one "
-        "publication may count ",
+        "publication may count "
         "more than once: {studies}.",
     ),
     "studies-same-foci": (
@@ -159,7 +155,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "images-p-without-sign": (
         _WARNING,
         "{analyses} with p values alone, which have no sign: every voxel enters as an activation, also where "
-        "the effect is ",
+        "the effect is "
         "negative. In {studies}.",
     ),
     "images-p-not-probabilities": (

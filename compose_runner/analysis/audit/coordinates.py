@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +21,39 @@ if TYPE_CHECKING:
     from compose_runner.analysis.select.foci import FociAccount
     from compose_runner.findings import Finding
 
-Transform = tuple[str, "Callable[[NDArray[Any]], NDArray[Any]]"]
-
 # below it chance can put as many foci of a study anywhere
 _FEWEST_FOCI = 4
 _OUTSIDE, _BETTER = 1 / 3, 0.9
 # a brain reaches 9 cm from its centre, and foci of a study rarely all lie within 12 mm of it
 _CENTIMETRES, _METRES = 12.0, 0.2
+# no brain reaches farther from its centre
+_FARTHEST = 150.0
 
-# what is often wrong with coordinates, and what would put it right
-_AXES: tuple[Transform, ...] = (
+
+@dataclass(frozen=True)
+class _Misreading:
+    """What may be wrong with coordinates.
+
+    Parameters
+    ----------
+    code, words : str
+        The finding's code, and what is wrong.
+    undo : callable
+        Puts foci in millimetres, of shape (n_foci, 3), right.
+    farthest : float
+        Studies without a number above it are not suspected.
+    not_negative : bool
+        Whether studies with a negative number are not suspected.
+    """
+
+    code: str
+    words: str
+    undo: Callable[[NDArray[Any]], NDArray[Any]]
+    farthest: float = 0.0
+    not_negative: bool = False
+
+
+_AXES = (
     ("the first and the second number swapped", lambda xyz: xyz[:, [1, 0, 2]]),
     ("the first and the third number swapped", lambda xyz: xyz[:, [2, 1, 0]]),
     ("the second and the third number swapped", lambda xyz: xyz[:, [0, 2, 1]]),
@@ -39,10 +63,17 @@ _AXES: tuple[Transform, ...] = (
     ("top and bottom reversed", lambda xyz: xyz * [1, 1, -1]),
     ("front and back, and top and bottom, reversed", lambda xyz: xyz * [1, -1, -1]),
 )
-_UNITS: tuple[Transform, ...] = (
-    ("tenths of a millimetre", lambda xyz: xyz / 10),
-    ("micrometres", lambda xyz: xyz / 1000),
-    ("voxels of the 2 mm template", lambda xyz: xyz * [-2, 2, 2] + [90, -126, -72]),
+_MISREADINGS = (
+    *(_Misreading("coordinates-axes", words, undo) for words, undo in _AXES),
+    # other units can be told from odd places only by numbers that no millimetres are
+    _Misreading("coordinates-units", "tenths of a millimetre", lambda xyz: xyz / 10, _FARTHEST),
+    _Misreading("coordinates-units", "micrometres", lambda xyz: xyz / 1000, 10 * _FARTHEST),
+    _Misreading(
+        "coordinates-units",
+        "voxels of the 2 mm template",
+        lambda xyz: xyz * [-2, 2, 2] + [90, -126, -72],
+        not_negative=True,
+    ),
 )
 
 
@@ -107,7 +138,7 @@ def _placed(inputs: Inputs, group: Group) -> Iterator[Finding]:
     def titles(which: NDArray[np.bool_]) -> list[str]:
         return inputs.titles_of_ids(studies[which].tolist(), group)
 
-    suspicions = [*_units(foci, titles), *_axes(foci, outside, totals, titles)]
+    suspicions = [*_units(foci, titles), *_misread(foci, outside, totals, titles)]
     if n_outside == len(foci):
         guess = f". {suspicions[0].message.partition(':')[0]}" if suspicions else ""
         yield finding(
@@ -145,59 +176,62 @@ def _placed(inputs: Inputs, group: Group) -> Iterator[Finding]:
 
 def _units(foci: Foci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iterator[Finding]:
     """Find studies all of whose foci are within a few millimetres of the centre, and not at whole numbers."""
-    studies, members = foci.by_study
     distinct = foci.per_study(~duplicates(foci))
-    farthest = np.zeros(len(studies))
-    np.maximum.at(farthest, members, np.abs(foci.xyz).max(axis=1))
+    _, farthest = _extremes(foci)
     broken = foci.per_study((foci.xyz != np.round(foci.xyz)).any(axis=1)) > 0
     enough = (distinct >= _FEWEST_FOCI) & broken & (farthest > 0)
     for unit, below, above in (("metres", _METRES, 0.0), ("centimetres", _CENTIMETRES, _METRES)):
         which = enough & (farthest <= below) & (farthest > above)
         if which.any():
             evidence = f"all foci of a study lie within {below:g} mm of the centre of the brain"
-            yield finding("coordinates-units", titles(which), int(which.sum()), unit=unit, evidence=evidence)
+            yield finding("coordinates-units", titles(which), int(which.sum()), what=unit, evidence=evidence)
 
 
-def _axes(
+def _extremes(foci: Foci) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the lowest number in each study's foci, and the largest by absolute value."""
+    studies, members = foci.by_study
+    lowest, farthest = np.full(len(studies), np.inf), np.zeros(len(studies))
+    np.minimum.at(lowest, members, foci.xyz.min(axis=1))
+    np.maximum.at(farthest, members, np.abs(foci.xyz).max(axis=1))
+    return lowest, farthest
+
+
+def _misread(
     foci: Foci, outside: NDArray[Any], totals: NDArray[Any], titles: Callable[[NDArray[np.bool_]], list[str]]
 ) -> Iterator[Finding]:
     """Find studies many of whose foci are outside the brain, and would not be if they were written otherwise."""
     distinct = foci.per_study(~duplicates(foci))
     suspects = (distinct >= _FEWEST_FOCI) & (outside >= _OUTSIDE * totals)
-    if (
-        not suspects.any()
-        and len(np.unique(foci.xyz, axis=0)) >= _FEWEST_FOCI
-        and outside.sum() >= _OUTSIDE * len(foci)
-    ):
-        suspects = np.ones(len(totals), dtype=bool)  # studies of few foci, looked at together
-        together = True
-    else:
-        together = False
-    studies, members = foci.by_study
-    of_suspects = suspects[members]
-    if not of_suspects.any():
+    together = not suspects.any() and outside.sum() >= _OUTSIDE * len(foci)
+    if together:  # studies of few foci
+        suspects = np.full(len(totals), len(np.unique(foci.xyz, axis=0)) >= _FEWEST_FOCI)
+    if not suspects.any():
         return
-    xyz, owners = foci.xyz[of_suspects], members[of_suspects]
+    studies, members = foci.by_study
+    xyz, owners = foci.xyz[suspects[members]], members[suspects[members]]
+    lowest, farthest = _extremes(foci)
     guesses = np.full(len(studies), -1)
     best = totals - outside
-    within = {}
-    for number, (_, transform) in enumerate((*_AXES, *_UNITS)):
-        found = np.bincount(owners[foci.within(transform(xyz))], minlength=len(studies))
-        within[number] = found
-        reached = found.sum() >= _BETTER * totals.sum() if together else found >= _BETTER * totals
-        better = suspects & reached & ((found.sum() > best.sum()) if together else (found > best))
+    for number, misreading in enumerate(_MISREADINGS):
+        found = np.bincount(owners[foci.within(misreading.undo(xyz))], minlength=len(studies))
+        if together:
+            better = np.full(len(studies), found.sum() > best.sum() and found.sum() >= _BETTER * totals.sum())
+        else:
+            better = (found > best) & (found >= _BETTER * totals)
+        better &= suspects & (farthest > misreading.farthest)
+        if misreading.not_negative:
+            better &= lowest >= 0
         guesses[better] = number
         best = np.where(better, found, best)
-    for number, (words, _) in enumerate((*_AXES, *_UNITS)):
+    for number, misreading in enumerate(_MISREADINGS):
         which = guesses == number
-        if not which.any():
-            continue
-        n = int(which.sum())
-        before, total = int((totals - outside)[which].sum()), int(totals[which].sum())
-        after = int(within[number][which].sum())
-        if number < len(_AXES):
-            figures = {"before": f"{before:,}", "foci": counted(total, "focus"), "after": f"{after:,}"}
-            yield finding("coordinates-axes", titles(which), n, what=words, **figures)
-        else:
-            evidence = f"{before:,} of {counted(total, 'focus')} lie within the brain as they are, {after:,} would then"
-            yield finding("coordinates-units", titles(which), n, unit=words, evidence=evidence)
+        if which.any():
+            figures = (int(counts[which].sum()) for counts in (totals - outside, totals, best))
+            before, total, after = figures
+            yield finding(
+                misreading.code,
+                titles(which),
+                int(which.sum()),
+                what=misreading.words,
+                evidence=f"{before:,} of {counted(total, 'focus')} lie in the brain as they are, {after:,} would then",
+            )

@@ -73,7 +73,7 @@ def _of_group(inputs: Inputs, group: Group, account: Mapping[str, Any]) -> Itera
         yield from _dominant(inputs, group)
     experiments = account["used"]["experiments" if not inputs.specification.image_based else "studies"]
     floor, advice = FLOORS.get(inputs.specification.estimator.name, _IMAGES)
-    if experiments < floor:
+    if 0 < experiments < floor:
         if experiments < 2:
             advice = f"A single one is no meta-analysis: the result shows that study alone. {advice}"
         noun = "study" if inputs.specification.image_based else "experiment"

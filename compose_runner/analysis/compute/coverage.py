@@ -189,11 +189,13 @@ def _reason(
         return f"converted {', '.join(converted)}" if converted else "supplied the maps"
     if missing := needed - available:
         reason = f"no {_listed(missing)} map, and none to derive it from ({_listed(supplied) or 'no usable map'})"
+        if missing == {"z"} and "t" in supplied:
+            reason = "no z map: t can be converted when the analysis has a sample size"
         if dropped:
             reason += f"; dropped {'; '.join(dropped)}"
         return reason
     if lacking:
-        return f"it has no {_listed(lacking)}"
+        return f"it has no {_listed(word.replace('_', ' ') for word in lacking)}"
     return "NiMARE found its maps invalid"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.select.annotations import AnalysisKey, assign_notes, list_columns
-from compose_runner.analysis.wording import counted
+from compose_runner.analysis.wording import as_written, counted
 from compose_runner.errors import SelectionError
 from compose_runner.specification.conditions import Condition, to_text
 from compose_runner.specification.signatures import FALSE_WORDS, NULL_WORDS, TRUE_WORDS, truncate_repr
@@ -116,7 +116,7 @@ def _meeting(
         value = READERS[kind](condition)
         if value is None or (kind == BOOLEAN and not is_truth_value(condition)):
             raise SelectionError(
-                f"The condition {truncate_repr(condition)} cannot be a value of the {kind} column "
+                f"The condition {_shown(condition)} cannot be a value of the {kind} column "
                 f"{truncate_repr(column)}. {_existing(kind, values)}"
             )
         wanted.append(value)
@@ -203,7 +203,7 @@ def _existing(kind: str, values: Sequence[Any], n_ambiguous: int = 0) -> str:
         elif kind == BOOLEAN:
             counts[to_text(_as_truth(value))] += 1
         else:
-            counts[truncate_repr(value)] += 1
+            counts[_shown(value)] += 1
     listed = [f"{value} ({count})" for value, count in counts.most_common(SHOWN_VALUES)]
     more = f" and {len(counts) - SHOWN_VALUES} more" if len(counts) > SHOWN_VALUES else ""
     words = f"There are: {', '.join(listed) or 'no analyses'}{more}."
@@ -218,4 +218,9 @@ def _existing(kind: str, values: Sequence[Any], n_ambiguous: int = 0) -> str:
 
 
 def _listed(conditions: Sequence[Condition]) -> str:
-    return " or ".join(truncate_repr(condition) for condition in conditions)
+    return " or ".join(_shown(condition) for condition in conditions)
+
+
+def _shown(value: object) -> str:
+    """Show a text in quotation marks, and anything else as it stands in the document."""
+    return truncate_repr(value) if isinstance(value, str) else as_written(value)

@@ -110,8 +110,8 @@ def test_a_column_that_the_annotation_has_not_is_an_error_that_names_those_it_ha
         "The specification selects analyses by 'include', a column that the annotation has not. Did you mean "
         "'included'? It has: 'included'."
     )
-    assert "It has: none." in refusal(None)
-    assert "It has: none." in refusal({"note_keys": None, "notes": None})
+    assert "It has: none, since no analysis has a note." in refusal(None)
+    assert "It has: none, since no analysis has a note." in refusal({"note_keys": None, "notes": None})
 
 
 def test_a_column_that_only_the_notes_have_is_read() -> None:
