@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from compose_runner.analysis.audit.inputs import Foci, Group, Inputs
+    from compose_runner.analysis.audit.inputs import Group, Inputs
     from compose_runner.findings import Finding
 
 _ALE = (
@@ -98,21 +98,17 @@ def _same_publication(inputs: Inputs) -> Finding | None:
 def _same_foci(inputs: Inputs, group: Group) -> Iterator[Finding]:
     foci = group.foci
     studies, members = foci.by_study
+    # sorted by study and place, each place of a study once; -0.0 and 0.0 are one place
+    rows = np.unique(np.column_stack([members, foci.xyz + 0.0]), axis=0)
+    ends = np.cumsum(np.bincount(rows[:, 0].astype(int), minlength=len(studies)))
     seen: dict[bytes, list[int]] = {}
-    for number, rows in enumerate(_rows_by_study(foci, members, len(studies))):
-        places = np.unique(rows + 0.0, axis=0)
+    for number, places in enumerate(np.split(rows[:, 1:], ends[:-1])):
         if len(places) >= _FEWEST_SAME:
             seen.setdefault(places.tobytes(), []).append(number)
     alike = sorted({number for numbers in seen.values() if len(numbers) > 1 for number in numbers})
     if alike:
         titles = inputs.titles_of_ids(studies[alike].tolist(), group)
         yield finding("studies-same-foci", titles, len(alike), n_studies=counted(len(alike), "study"))
-
-
-def _rows_by_study(foci: Foci, members: Any, n_studies: int) -> list[Any]:
-    order = np.argsort(members, kind="stable")
-    ends = np.cumsum(np.bincount(members, minlength=n_studies))
-    return np.split(foci.xyz[order], ends[:-1])
 
 
 def _dominant(inputs: Inputs, group: Group) -> Iterator[Finding]:

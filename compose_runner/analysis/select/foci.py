@@ -11,6 +11,8 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.wording import as_written
@@ -36,6 +38,7 @@ TOO_FAR = "farther than a kilometre"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _MINUS = str.maketrans({"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-"})
 _AXES = ("x", "y", "z")
+_NUMBERS = (float, int)  # and not bool, which is an int
 _BELOW_ZERO = frozenset({"deactivation", "deactivations", "decrease", "negative", "deactivated"})
 
 
@@ -125,7 +128,7 @@ def read_foci(studyset: Mapping[str, Any]) -> ReadFoci:
             points = analysis.get("points") or []
             accounts[s, a] = account = FociAccount(listed=len(points))
             read = [usable for point in points if (usable := _read_point(point, account)) is not None]
-            if len(read) != len(points) or any(new is not old for new, old in zip(read, points, strict=True)):
+            if len(read) != len(points) or not all(map(is_, read, points)):
                 changed[a] = read
         if changed:
             analyses = [
@@ -153,18 +156,23 @@ def _read_point(point: dict[str, Any], account: FociAccount) -> dict[str, Any] |
             return None
         account.read += 1
     label = point.get("space")
-    space = space_of(label)
-    account.spaces[_shown_label(label)] += 1
-    account.converted += space == TALAIRACH
-    account.taken_as_mni += space is None
-    account.negative += _is_negative(point)
+    shown, space = _read_label(label)
+    account.spaces[shown] += 1
+    if space is None:
+        account.taken_as_mni += 1
+    elif space == TALAIRACH:
+        account.converted += 1
+    if (point.get("values") or point.get("kind") or "deactivation" in point) and _is_negative(point):
+        account.negative += 1
     if numbers is coordinates and label in _KNOWN_TO_NIMARE:
         return point
     return {**point, "coordinates": numbers, "space": label if label in _KNOWN_TO_NIMARE else space or MNI}
 
 
-def _shown_label(label: object) -> str:
-    return "" if label is None else " ".join(str(label).split())[:60]
+@lru_cache(maxsize=1024)
+def _read_label(label: object) -> tuple[str, str | None]:
+    """Give a label as it is shown, and the space that it means."""
+    return ("" if label is None else " ".join(str(label).split())[:60]), space_of(label)
 
 
 def space_of(label: object) -> str | None:
@@ -182,13 +190,15 @@ def space_of(label: object) -> str | None:
 
 def _are_numbers(coordinates: object) -> bool:
     """Whether they are three finite numbers, each a number already."""
+    if not isinstance(coordinates, list) or len(coordinates) != 3:
+        return False
+    x, y, z = coordinates
+    # false for NaN; not a loop, since there can be 200,000
     return (
-        isinstance(coordinates, list)
-        and len(coordinates) == 3
-        and all(
-            (type(value) is float or type(value) is int) and -FARTHEST_MM < value < FARTHEST_MM  # false for NaN
-            for value in coordinates
-        )
+        (type(x) in _NUMBERS and type(y) in _NUMBERS and type(z) in _NUMBERS)
+        and -FARTHEST_MM < x < FARTHEST_MM
+        and -FARTHEST_MM < y < FARTHEST_MM
+        and -FARTHEST_MM < z < FARTHEST_MM
     )
 
 
