@@ -84,7 +84,7 @@ def check_inputs(
                 inputs, specification, compose_environment, ResultDirectory(folder), progress
             )
             compute.build(specification)
-            audited = compute.audit(studies.inputs)
+            audited = compute.audit_inputs(studies)
             return CheckedInputs(audited.findings, audited.describe())
     except tuple(_REFUSED) as error:
         code = next(code for kind, code in _REFUSED.items() if isinstance(error, kind))

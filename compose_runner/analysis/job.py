@@ -158,6 +158,8 @@ def run_job(
         progress.start(Stage.SELECT)
         studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
         audited = compute.audit_inputs(studies)
+        audited.log()
+        audited.refuse()
         permutations = plan_permutations(
             monte_carlo, inputs, specification, studies.counts, options, directory, progress
         )

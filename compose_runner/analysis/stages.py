@@ -139,17 +139,8 @@ def select_studies(
 
 
 def audit_inputs(studies: Studies) -> Audit:
-    """Look at what is about to be computed from, say what was found, and refuse what gives no meaningful result.
-
-    Raises
-    ------
-    RefusedInputsError
-        Naming what is wrong, and the studies.
-    """
-    found = audit(studies.inputs)
-    found.log()
-    found.refuse()
-    return found
+    """Look at what is about to be computed from."""
+    return audit(studies.inputs)
 
 
 def compute(

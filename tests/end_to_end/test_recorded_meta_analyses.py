@@ -72,6 +72,7 @@ def results(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
             ended = _run(meta_analysis_id, stand_in, result_dir, "--no-upload")
         assert ended.returncode == 0, ended.stderr[-2000:]
         assert ended.stdout.strip() == str(result_dir)
+        result_dir.with_name(f"{meta_analysis_id}.log").write_text(ended.stderr, encoding="utf-8")
         return result_dir
 
     return run
@@ -126,6 +127,39 @@ def test_clusters_are_where_q_is_below_alpha_and_all_of_them_are_listed(
     assert len({row["cluster"] for row in rows}) == len(large) == diagnostic["clusters"]["positive"]
     assert sum(int(row["size_mm3"] or 0) for row in rows) == 8 * labelled.sum()
     assert all(float(row["p_corrected"]) < 0.05 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("meta_analysis_id", "used", "left_out"),
+    [
+        ("ataCTPAt2LMw", {"studies": 5, "experiments": 5, "foci": 0}, 0),
+        ("mHtoV82Dmnm9", {"studies": 47, "experiments": 47, "foci": 967}, 44),
+        ("jeqZ65Bsnniw", {"studies": 0, "experiments": 0, "foci": 0}, 0),
+    ],
+)
+def test_log_record_and_methods_text_have_the_same_numbers(
+    meta_analysis_id: str, used: dict[str, int], left_out: int, results: Callable[[str], Path]
+) -> None:
+    result_dir = results(meta_analysis_id)
+    metadata = json.loads((result_dir / "metadata.json").read_bytes())
+    account = metadata["accounting"]["first"]
+    assert {name: account["used"][name] for name in used} == used
+    assert account["foci"]["outside_mask"] == left_out
+    assert account["foci"]["listed"] == left_out + used["foci"] + account["foci"]["without_coordinates"]
+    assert metadata["counts"]["first"] == {
+        "studies": used["studies"],
+        "analyses": used["experiments"],
+        "foci": used["foci"],
+    }
+    assert sum(row["in"] for row in metadata["studies"]) == used["studies"]
+    assert sum(row["foci_used"] for row in metadata["studies"] if row["in"]) == used["foci"]
+    log = result_dir.with_name(f"{meta_analysis_id}.log").read_text(encoding="utf-8")
+    sentence = f"{used['studies']} studies, {used['experiments']} experiments, {used['foci']:,} foci"
+    assert f"The first group has {sentence}." in log
+    for finding in metadata["audit"]:
+        assert log.count(json.dumps(finding["message"], ensure_ascii=False)) == 1
+    text = (result_dir / "boilerplate.txt").read_text(encoding="utf-8")
+    assert f"{used['experiments']} experiments" in text
 
 
 def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compose_runner.analysis.fetch.bundle import load_bundle
+from compose_runner.analysis import stages
+from compose_runner.analysis.audit.auditing import audit as audit_of
+from compose_runner.analysis.checking import check_inputs
+from compose_runner.analysis.fetch.bundle_files import load_bundle
+from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.cli import compose_runner
 from compose_runner.compose.environments import environment_named
 from compose_runner.errors import ComposeRunnerError, RefusedInputsError
 from compose_runner.findings import Severity
@@ -24,7 +34,6 @@ from tests.support.odd_inputs import CASES, ID, good_bundle, image_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from compose_runner.analysis.audit.auditing import Audit
 
@@ -38,8 +47,6 @@ INSIDES = re.compile(
 
 
 def selected(bundle: Document, folder: Path) -> tuple[Any, Any]:
-    from compose_runner.analysis import stages
-
     path = folder / "bundle.json"
     path.write_text(json.dumps(bundle))
     inputs = load_bundle(path)
@@ -50,16 +57,12 @@ def selected(bundle: Document, folder: Path) -> tuple[Any, Any]:
 
 
 def audited(bundle: Document, folder: Path) -> Audit:
-    from compose_runner.analysis import stages
-
     studies, _ = selected(bundle, folder)
-    return stages.audit(studies.inputs)
+    return audit_of(studies.inputs)
 
 
 def found(bundle: Document, folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The account and the findings, as ``compose-runner check`` gives them."""
-    from compose_runner.analysis.checking import check_inputs
-
     path = folder / "bundle.json"
     path.write_text(json.dumps(bundle))
     about = check_inputs(None, environment="local", bundle=path).about
@@ -111,14 +114,13 @@ def test_every_odd_input_is_named_in_words_that_a_researcher_knows(name: str, tm
 
 
 def test_gravest_findings_come_first_and_each_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from compose_runner.analysis import stages
-
     bundle = good_bundle(6)
     odd_inputs.points(bundle, 0)[0]["coordinates"] = None
     odd_inputs.points(bundle, 1)[0]["space"] = "TAL"
     studies, _ = selected(bundle, tmp_path)
     with caplog.at_level("INFO"):
         audit = stages.audit_inputs(studies)
+        audit.log()
     messages = [record.getMessage() for record in caplog.records]
     for one in audit.findings:
         assert messages.count(one.message) == 1
@@ -130,28 +132,23 @@ def test_gravest_findings_come_first_and_each_is_logged_once(tmp_path: Path, cap
 
 
 def test_what_gives_no_meaningful_result_is_refused_before_anything_computes(tmp_path: Path) -> None:
-    from compose_runner.analysis import stages
-
     bundle = good_bundle()
     CASES["sizes_missing"].change(bundle)
     studies, _ = selected(bundle, tmp_path)
     with pytest.raises(
         RefusedInputsError, match=r'ALE needs the sample size .* "Pain and the insula, part 0"'
     ) as error:
-        stages.audit_inputs(studies)
+        stages.audit_inputs(studies).refuse()
     assert error.value.exit_code == 1
 
 
 @cache
 def fitted(estimator: str, change: Callable[[Document], object] | None, folder: Path) -> tuple[Any, Audit]:
-    from compose_runner.analysis import stages
-    from compose_runner.analysis.options import JobOptions
-
     bundle = good_bundle(8, estimator, {})
     if change is not None:
         change(bundle)
     studies, specification = selected(bundle, folder)
-    audit = stages.audit(studies.inputs)
+    audit = audit_of(studies.inputs)
     result = stages.compute(
         studies, specification, JobOptions(1, 1), ResultDirectory(folder / "results"), Progress(), {}, audited=audit
     )
@@ -282,8 +279,6 @@ def test_every_study_has_a_row_that_says_why_it_is_not_in(tmp_path: Path) -> Non
 
 def test_a_reference_studyset_is_counted_by_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nimare.nimads import Studyset
-
-    from compose_runner.analysis import stages
 
     reference = synthetic.random_studyset(5, analyses_per_study=1, foci_per_analysis=4, seed=3)
     points = [point for study in reference["studies"] for point in study["analyses"][0]["points"]]
@@ -450,14 +445,11 @@ def test_maps_that_may_mislead_are_named(tmp_path: Path) -> None:
 
 
 def test_t_maps_need_a_sample_size_to_become_z_maps(tmp_path: Path) -> None:
-    from compose_runner.analysis import stages
-    from compose_runner.analysis.options import JobOptions
-
     bundle = image_bundle(tmp_path, ("t",))
     for study in bundle["studyset"]["studies"][:2]:
         study["analyses"][0]["metadata"] = {}
     studies, specification = selected(bundle, tmp_path)
-    audit = stages.audit(studies.inputs)
+    audit = audit_of(studies.inputs)
     assert [(one.code, one.count) for one in audit.findings] == [("images-t-without-sample-size", 2)]
     directory = ResultDirectory(tmp_path / "results")
     stages.compute(studies, specification, JobOptions(1, 1), directory, Progress(), {}, audited=audit)
@@ -466,3 +458,45 @@ def test_t_maps_need_a_sample_size_to_become_z_maps(tmp_path: Path) -> None:
     assert "t can be converted when the analysis has a sample size" in left_out[0].message
     assert audit.counts["first"] == {"studies": 4, "analyses": 4, "foci": 0}
     assert [row["in"] for row in audit.describe()["studies"]] == [False, False, True, True, True, True]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def check(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("compose-runner")
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+    return subprocess.run([command, "check", *args], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_the_command_shows_the_account_and_the_findings_in_80_columns(tmp_path: Path) -> None:
+    bundle = good_bundle(6)
+    odd_inputs.points(bundle, 0)[0]["coordinates"] = None
+    bundle["studyset"]["studies"][0]["name"] = "[bold]Pain\x1b[31m of {0}"
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
+    ended = check(tmp_path / "bundle.json")
+    assert ended.returncode == 0, ended.stderr
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    assert "\x1b" not in ended.stdout
+    assert "[bold]Pain" in ended.stdout
+    assert "coordinates-left-out" in ended.stdout
+    assert "0 errors, 2 warnings, 0 notes. It can run." in ended.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle.json"}
+
+
+def test_the_command_answers_in_json_and_ends_with_1_for_what_cannot_run(tmp_path: Path) -> None:
+    bundle = good_bundle()
+    CASES["everything_outside"].change(bundle)
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle))
+    ended = check(tmp_path / "bundle.json", "--json")
+    assert ended.returncode == 1
+    about = json.loads(ended.stdout)
+    assert [one["severity"] for one in about["audit"]] == ["error"]
+    assert about["accounting"]["first"]["foci"]["used"] == 0
+    assert len(about["studies"]) == odd_inputs.STUDIES
+
+
+def test_the_command_takes_a_path_that_is_not_there_for_a_mistake() -> None:
+    ended = CliRunner().invoke(compose_runner, ["check", "no/such/bundle.json"])
+    assert ended.exit_code == 2
+    assert "There is no file or directory" in ended.output

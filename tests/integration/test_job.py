@@ -164,6 +164,10 @@ def test_metadata_says_what_made_the_result(finished: Path, bundle: Path) -> Non
     assert metadata["seed"] == 42
     assert metadata["specification"] == documents["specification"]
     assert metadata["counts"] == {"first": {"studies": 8, "analyses": 8, "foci": 80}}
+    used = metadata["accounting"]["first"]["used"]
+    assert (used["studies"], used["experiments"], used["foci"]) == (8, 8, 80)
+    assert [one["code"] for one in metadata["audit"]] == ["studies-too-few"]
+    assert [row["in"] for row in metadata["studies"]] == [True] * 8
     assert metadata["versions"]["nimare"] >= "0.22.1"
     assert set(metadata["inputs"]) == {"origin", "studyset", "annotation", "specification"}
     assert set(metadata["seconds"]) == {"fetch", "select", "fit", "correct", "diagnose", "write"}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nimare.nimads import Studyset
 
 from compose_runner.analysis.fetch.validation import check_annotation, check_studyset
+from compose_runner.analysis.select.foci import read_foci
 from compose_runner.errors import DocumentMalformedError
 from tests.support import synthetic
 from tests.support.changed_documents import Path, changed, places
@@ -28,7 +29,7 @@ def test_a_mistyped_studyset_is_refused_or_can_be_read_by_nimare(path: Path, val
         check_studyset(document)
     except DocumentMalformedError:
         return
-    studyset = Studyset(document, target=None, annotations=[ANNOTATION])
+    studyset = Studyset(read_foci(document).studyset, target=None, annotations=[ANNOTATION])
     assert len(studyset.ids) <= 2
     assert studyset.coordinates is not None
     studyset.combine_analyses()

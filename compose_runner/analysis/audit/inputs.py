@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from compose_runner.analysis.select.selection import Groups
     from compose_runner.specification.parsing import Specification
 
-GROUP_NAMES = ("first", "second")
 Member = tuple[int, int]
 
 

@@ -171,7 +171,7 @@ def test_any_studyset_keeps_its_shape_and_stays_unchanged_when_sample_sizes_are_
 ) -> None:
     before = repr(document)
 
-    filled = with_sample_sizes(document, annotation)
+    filled = with_sample_sizes(document, annotation).studyset
 
     assert repr(document) == before
     assert filled.keys() == document.keys()
