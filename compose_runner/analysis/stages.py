@@ -198,19 +198,27 @@ def compute(
 
     if studies.staged is None:
         result = fitted()
-        if audited is not None:
-            audited.confirm(result.estimator)
+        _confirm(audited, result, None, problems)
         return result
     try:
         result = fitted()
     except ValueError as error:
         coverage = _write_coverage(first, estimator, studies.staged, directory, problems)
-        raise ImageError(f"{error} {coverage.summary()}" if coverage else str(error)) from error
+        if coverage is None or coverage.included:
+            raise ImageError(f"{error} {coverage.summary()}" if coverage else str(error)) from error
+        # the reasons are the summary's: what NiMARE raises names its own tables
+        raise ImageError(f"{specification.estimator.name} has nothing to compute from. {coverage.summary()}") from error
     coverage = _write_coverage(first, result.estimator, studies.staged, directory, problems)
     refuse_empty_result(result, coverage)
-    if audited is not None:
-        audited.confirm(result.estimator, coverage)
+    _confirm(audited, result, coverage, problems)
     return result
+
+
+def _confirm(audited: Audit | None, result: MetaResult, coverage: Coverage | None, problems: Problems) -> None:
+    """Compare what was counted with what was computed from."""
+    if audited is not None:
+        with problems.costing("comparison of what was counted with what was computed from"):
+            audited.confirm(result.estimator, coverage)
 
 
 def _write_coverage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -132,9 +133,9 @@ def test_clusters_are_where_q_is_below_alpha_and_all_of_them_are_listed(
 @pytest.mark.parametrize(
     ("meta_analysis_id", "used", "left_out"),
     [
-        ("ataCTPAt2LMw", {"studies": 5, "experiments": 5, "foci": 0}, 0),
+        ("ataCTPAt2LMw", {"studies": 4, "experiments": 4, "foci": 59}, 7),
         ("mHtoV82Dmnm9", {"studies": 47, "experiments": 47, "foci": 967}, 44),
-        ("jeqZ65Bsnniw", {"studies": 0, "experiments": 0, "foci": 0}, 0),
+        ("jeqZ65Bsnniw", {"studies": 23, "experiments": 23, "foci": 992}, 47),
     ],
 )
 def test_log_record_and_methods_text_have_the_same_numbers(
@@ -159,7 +160,9 @@ def test_log_record_and_methods_text_have_the_same_numbers(
     for finding in metadata["audit"]:
         assert log.count(json.dumps(finding["message"], ensure_ascii=False)) == 1
     text = (result_dir / "boilerplate.txt").read_text(encoding="utf-8")
-    assert f"{used['experiments']} experiments" in text
+    # NiMARE's own text counts the foci that it was given, the mask or not
+    given = rf"\b{used['foci'] + left_out} foci from {used['experiments']} experiments"
+    assert re.search(rf"\b{used['foci']:,} foci of {used['experiments']} experiments|{given}", text)
 
 
 def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:

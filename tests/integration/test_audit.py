@@ -25,7 +25,7 @@ from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.cli import compose_runner
 from compose_runner.compose.environments import environment_named
-from compose_runner.errors import ComposeRunnerError, RefusedInputsError
+from compose_runner.errors import ComposeRunnerError, ImageError, RefusedInputsError
 from compose_runner.findings import Severity
 from compose_runner.progress import Progress
 from compose_runner.specification.parsing import parse_specification
@@ -442,6 +442,33 @@ def test_maps_that_may_mislead_are_named(tmp_path: Path) -> None:
     for one in findings:
         assert not INSIDES.search(one["message"]), one["message"]
         assert ID not in one["message"]
+
+
+def test_maps_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> None:
+    bundle = image_bundle(tmp_path, n_studies=8)
+    rewritten(images(bundle, 0)[0]["filename"], lambda z: z * 0)
+    content = Path(images(bundle, 1)[0]["filename"]).read_bytes()
+    Path(images(bundle, 1)[0]["filename"]).write_bytes(content[: len(content) // 2])
+    images(bundle, 2)[0]["value_type"] = "F map"
+    images(bundle, 3).append({**images(bundle, 3)[0], "id": "better"})
+    (one,) = found(bundle, tmp_path)[1]
+    assert (one["code"], one["count"]) == ("images-not-read", 3)
+    assert "1 Z map: it has no finite value other than zero" in one["message"]
+    assert "1 Z map: it cannot be read as NIfTI: the file is damaged or cut off" in one["message"]
+    assert "1 F map: no kind of map that a meta-analysis can use" in one["message"]
+    assert not INSIDES.search(one["message"])
+
+
+def test_what_no_analysis_has_is_said_without_nimares_words(tmp_path: Path) -> None:
+    bundle = image_bundle(tmp_path, ("t",))
+    for study in bundle["studyset"]["studies"]:
+        study["analyses"][0]["metadata"] = {}
+    studies, specification = selected(bundle, tmp_path)
+    directory = ResultDirectory(tmp_path / "results")
+    with pytest.raises(ImageError, match="6 left out: no z map: t can be converted when") as error:
+        stages.compute(studies, specification, JobOptions(1, 1), directory, Progress(), {})
+    assert "metadata field" not in str(error.value)
+    assert not INSIDES.search(str(error.value))
 
 
 def test_t_maps_need_a_sample_size_to_become_z_maps(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     ),
     "studies-without-foci": (
         _WARNING,
-        "{n_studies} selected without a focus that can be used, and so without influence on the result: {studies}.",
+        "{n_studies} without a focus that can be used, and so without influence on the result: {studies}.",
     ),
     "studies-repeated": (
         _WARNING,
@@ -152,6 +152,7 @@ CODES: dict[str, tuple[Severity, str]] = {
         _WARNING,
         "{analyses} of {of} not used, for want of a map that can be: {reasons}. In {studies}.",
     ),
+    "images-not-read": (_WARNING, "{maps} left out: {reasons}. In {studies}."),
     "images-p-without-sign": (
         _WARNING,
         "{analyses} with p values alone, which have no sign: every voxel enters as an activation, also where "

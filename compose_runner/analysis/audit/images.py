@@ -48,6 +48,19 @@ def _left_out(inputs: Inputs, maps: tuple[StagedMap, ...]) -> Iterator[Finding]:
             largest = max(one.values.highest for one in found if one.values is not None)
             words = {"maps": counted(len(found), "map"), "largest": f"{largest:.3g}"}
             yield finding(code, _titles(inputs, found), len(found), **words)
+    served = {(one.study_id, one.analysis_id) for one in maps if one.path is not None}
+    unread = [
+        one
+        for one in maps
+        if one.path is None
+        and one.reason not in (OUTSIDE_BRAIN, NO_PROBABILITIES)
+        # what a better map of the same analysis takes the place of is no loss
+        and ((one.study_id, one.analysis_id) not in served or (one.kind is not None and not one.superseded))
+    ]
+    if unread:
+        reasons = frequencies(Counter(f"{one.value_type}: {one.reason}" for one in unread))
+        maps_ = counted(len(unread), "map")
+        yield finding("images-not-read", _titles(inputs, unread), len(unread), maps=maps_, reasons=reasons)
 
 
 def _by_analysis(inputs: Inputs, used: list[StagedMap]) -> Iterator[Finding]:

@@ -68,7 +68,8 @@ def _of_group(inputs: Inputs, group: Group, account: Mapping[str, Any]) -> Itera
     if not inputs.specification.image_based:
         usable = {s for s, a in group.members if inputs.foci.accounts[s, a].usable}
         if empty := [s for s in group.studies if s not in usable]:
-            yield _about("studies-without-foci", inputs, empty)
+            n_studies = f"{counted(len(empty), 'study')} of the {group}"
+            yield finding("studies-without-foci", inputs.titles(empty), len(empty), n_studies=n_studies)
         yield from _same_foci(inputs, group)
         yield from _dominant(inputs, group)
     experiments = account["used"]["experiments" if not inputs.specification.image_based else "studies"]

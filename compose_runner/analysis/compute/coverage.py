@@ -158,6 +158,7 @@ def describe_coverage(studyset: Studyset, estimator: Estimator, staged: StagedIm
             available = needed & (supplied | after.get(identity, frozenset()))
             included = identity in used
             lost = tuple(dropped.get((str(study.id), str(analysis.id)), ()))
+            is_sized = any((analysis.metadata or {}).get(key) for key in ("sample_sizes", "sample_size"))
             lacking = sorted(key for key in metadata if not (analysis.metadata or {}).get(key))
             analyses.append(
                 AnalysisCoverage(
@@ -170,7 +171,7 @@ def describe_coverage(studyset: Studyset, estimator: Estimator, staged: StagedIm
                     converted=tuple(sorted(available - supplied)),
                     missing=tuple(sorted(needed - available)),
                     dropped=lost,
-                    reason=_reason(included, supplied, available, needed, lacking, lost),
+                    reason=_reason(included, supplied, available, needed, lacking, lost, is_sized=is_sized),
                 )
             )
     return Coverage(tuple(sorted(needed)), tuple(sorted(metadata)), tuple(analyses))
@@ -183,13 +184,15 @@ def _reason(
     needed: frozenset[str],
     lacking: list[str],
     dropped: tuple[str, ...],
+    *,
+    is_sized: bool,
 ) -> str:
     if included:
         converted = sorted(available - supplied)
         return f"converted {', '.join(converted)}" if converted else "supplied the maps"
     if missing := needed - available:
         reason = f"no {_listed(missing)} map, and none to derive it from ({_listed(supplied) or 'no usable map'})"
-        if missing == {"z"} and "t" in supplied:
+        if missing == {"z"} and "t" in supplied and not is_sized:
             reason = "no z map: t can be converted when the analysis has a sample size"
         if dropped:
             reason += f"; dropped {'; '.join(dropped)}"

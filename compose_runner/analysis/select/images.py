@@ -51,6 +51,7 @@ _LESS_WANTED = frozenset({"multivariate-beta map", "m"})
 
 _THREADS = 8
 
+_SUPERSEDED = "another"
 OUTSIDE_BRAIN = "no voxel in the brain has a value other than zero"
 NO_PROBABILITIES = "its values are not probabilities between 0 and 1; they may be -log10 p"
 
@@ -89,6 +90,11 @@ class StagedMap:
     reason: str = ""
     values: MapValues | None = None
     space: str | None = None
+
+    @property
+    def superseded(self) -> bool:
+        """Whether another map of its kind is used instead."""
+        return self.reason.startswith(_SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +299,7 @@ def _settle(choice: list[_Candidate], files: MapFiles) -> None:
         if candidate.kind is None:
             candidate.reason = "no kind of map that a meta-analysis can use"
         elif chosen is not None:
-            candidate.reason = f"another {candidate.kind} map of this analysis is used ({chosen.label})"
+            candidate.reason = f"{_SUPERSEDED} {candidate.kind} map of this analysis is used ({chosen.label})"
         elif candidate.source is None:
             candidate.reason = candidate.reason or "it has no address of a NIfTI file"
         else:

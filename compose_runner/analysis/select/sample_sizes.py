@@ -48,6 +48,8 @@ _COUNT = re.compile(
     rf"(?:n\s*[=:]\s*)?(?P<count>\d{{1,3}}(?:,\d{{3}})+|\d+(?:\.\d*)?)\s*(?:{_PEOPLE})?\s*(?:\([^()]*\))?",
     re.IGNORECASE,
 )
+# "[10, 12]", one for each group
+_LIST = re.compile(r"\[\s*\d+\s*(?:,\s*\d+\s*)*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,8 @@ def _named(source: Any, usual: bool) -> list[tuple[str, Any]]:
 
 def _sizes(value: Any, usual: bool) -> tuple[float, ...]:
     """Read one sample size or a list of one per group; what is none is passed over."""
+    if isinstance(value, str) and _LIST.fullmatch(value.strip()[:200]):
+        value = value.strip().strip("[]").split(",")
     if isinstance(value, list | tuple):
         # under another name a list may be one of participants
         found = [read_size(one) for one in value] if usual else []

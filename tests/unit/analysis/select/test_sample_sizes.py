@@ -100,6 +100,8 @@ def test_metadata_that_is_null_or_absent_is_made() -> None:
         ("20 ", [20]),
         ("20 healthy", None),
         ("24 participants (12 women)", [24]),
+        ("[10, 12]", [10, 12]),
+        ("[10, x]", None),
         ("~20", None),
         ("20-25", None),
         ("20/22", None),
