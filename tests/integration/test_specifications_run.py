@@ -67,7 +67,7 @@ class Experiment:
     def __init__(self, studyset: Document, **nimare: Any) -> None:
         # every study has a true and a false analysis, so that two groups are two contrasts of the same studies
         self.annotation = synthetic.annotated(studyset, lambda _study, analysis: analysis == 0)
-        document = with_sample_sizes(studyset, self.annotation)
+        document = with_sample_sizes(studyset, self.annotation).studyset
         self.studyset = Studyset(document, annotations=[self.annotation], **{"target": "mni152_2mm", **nimare})
 
     def groups(self, document: Document) -> Groups:

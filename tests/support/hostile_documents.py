@@ -192,6 +192,7 @@ def try_document(folder: Path, content: str, *, from_disk: bool, fit: bool) -> N
     directory = ResultDirectory(folder / "results")
     inputs.checksums()
     studies = stages.select_studies(inputs, specification, environment_named("local"), directory, Progress())
+    stages.audit_inputs(studies).describe()
     build(specification, n_cores=1, seed=1)
     if fit:
         with translating_errors(specification):
