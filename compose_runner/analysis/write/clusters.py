@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,8 @@ from compose_runner.analysis.compute.map_names import parse
 from compose_runner.analysis.compute.thresholds import threshold
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nimare.diagnostics import Diagnostics
     from nimare.results import MetaResult
     from numpy.typing import NDArray
@@ -37,11 +38,27 @@ COLUMNS = (
 )
 ANATOMY_COLUMNS = ("label", "regions")
 
-Anatomy = Callable[[tuple[float, float, float], "NDArray[np.bool_] | None", "NDArray[np.float64]"], Mapping[str, str]]
-"""Takes a peak (MNI, mm), the voxels of its cluster (None for a further peak) and their affine; gives the columns."""
-
 _LEAST_P = float(np.finfo(np.float32).tiny)
 _IDENTITY = re.compile(r"(Positive|Negative)Tail (\d+)([a-z]?)")
+
+
+class Anatomy(Protocol):
+    """What names the place of a peak, and the regions of a cluster."""
+
+    def __call__(
+        self, xyz: tuple[float, float, float], members: NDArray[np.bool_] | None, affine: NDArray[np.float64], /
+    ) -> Mapping[str, str]:
+        """Give the columns of :data:`ANATOMY_COLUMNS`.
+
+        Parameters
+        ----------
+        xyz : tuple of float
+            The peak, MNI, in mm.
+        members : ndarray of bool, or None
+            The voxels of its cluster; None for a further peak.
+        affine : ndarray of shape (4, 4)
+            From voxels to mm.
+        """
 
 
 def cluster_rows(result: MetaResult, anatomy: Anatomy | None = None) -> pd.DataFrame:
