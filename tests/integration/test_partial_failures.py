@@ -83,7 +83,7 @@ def _run(bundle: Path, result_dir: Path, *, drawn: bool = True) -> tuple[dict[st
 # what a run cannot do without: it ends with an error where one of these fails
 _OF_THE_RUN = re.compile(
     r"""compose_runner\.(
-        progress|signals|escaping|compose\.json_documents       # how far it is; JSON of its own
+        progress|signals|escaping|files|compose\.json_documents # how far it is; JSON of its own
         |analysis\.problems                                     # what could not be made
         |analysis\.write\.(maps|result_directory|result_record) # the maps, and where they go
         |analysis\.compute\.(engine|patches)\.\w+               # what ends with the computation

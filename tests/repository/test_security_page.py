@@ -36,7 +36,7 @@ def test_each_threat_has_a_test_that_is_named() -> None:
     assert [row for row in rows if "::test_" not in row] == []
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED, ids="::".join)
+@pytest.mark.parametrize(("path", "name"), NAMED)
 def test_a_test_that_the_page_names_exists(path: str, name: str) -> None:
     tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
     assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
