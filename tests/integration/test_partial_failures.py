@@ -88,7 +88,7 @@ _OF_THE_RUN = re.compile(
         |analysis\.write\.(maps|result_directory|result_record) # the maps, and where they go
         |analysis\.compute\.(engine|patches)\.\w+               # what ends with the computation
         |analysis\.compute\.(monte_carlo|checkpoints)           # its checkpoints, which may stay
-        |analysis\.stages\.(compute|write|_write_coverage|_write_atomically)
+        |analysis\.stages\.(compute|write|_write_coverage|_confirm|_describe_methods|_write_atomically)
         |analysis\.compute\.coverage\.refuse_empty_result       # maps without a value are no result
         |analysis\.(job\._finish|job\.JobOutcome|job\.__create_fn__|preparation\.translating_errors)
     )\b.*""",
