@@ -19,6 +19,8 @@ from rich.text import Text
 IMAGES = Path("docs/images")
 REPORT = Path("demo-results/report.html")
 COLUMNS, LINES = 96, 34
+# of the browser's own time, which does not pass while it computes
+_DRAWN_MS = 20_000
 # pyte's names of colours that rich knows under another name
 _COLOURS = {"brown": "yellow", "default": "default"}
 
@@ -83,7 +85,10 @@ def _screenshot(address: str, path: Path) -> None:
                 chromium,
                 "--headless=new",
                 "--no-sandbox",
-                "--disable-gpu",
+                # WebGL2 by the processor alone, for the viewer
+                "--use-gl=angle",
+                "--use-angle=swiftshader",
+                "--enable-unsafe-swiftshader",
                 "--disable-quic",
                 "--no-first-run",
                 "--disable-background-networking",
@@ -91,8 +96,8 @@ def _screenshot(address: str, path: Path) -> None:
                 "--disable-sync",
                 "--hide-scrollbars",
                 f"--user-data-dir={profile}",
-                "--window-size=1180,980",
-                "--virtual-time-budget=10000",
+                "--window-size=1280,1500",
+                f"--virtual-time-budget={_DRAWN_MS}",
                 f"--screenshot={path.resolve()}",
                 address,
             ],

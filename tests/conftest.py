@@ -70,5 +70,5 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A headless Chromium, for what only a browser can tell of a report."""
     if not browsers.is_installed():
         pytest.skip("chromium and chromedriver are not installed")
-    with browsers.chromium(tmp_path_factory.mktemp("chromium")) as driver:
+    with browsers.chromium(tmp_path_factory.mktemp("chromium"), *browsers.SOFTWARE_WEBGL) as driver:
         yield driver

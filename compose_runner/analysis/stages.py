@@ -33,11 +33,13 @@ from compose_runner.analysis.select.reference import load_reference
 from compose_runner.analysis.select.repeated import merge_repeated
 from compose_runner.analysis.select.sample_sizes import with_sample_sizes
 from compose_runner.analysis.select.selection import select
+from compose_runner.analysis.write.atlases import anatomy
 from compose_runner.analysis.write.clusters import cluster_rows
 from compose_runner.analysis.write.maps import saving_maps
 from compose_runner.analysis.write.methods import methods_text
 from compose_runner.analysis.write.provenance import count_studies
 from compose_runner.analysis.write.result_directory import IMAGES
+from compose_runner.analysis.write.study_tables import study_tables
 from compose_runner.analysis.write.tables import CLUSTERS_FILENAME, write_table
 from compose_runner.errors import ImageError
 from compose_runner.specification.parsing import parse_specification
@@ -273,7 +275,11 @@ def write(
                 with _write_atomically(folder, f"{name}.tsv", problems) as path:
                     write_table(table, path)
         with _write_atomically(folder, CLUSTERS_FILENAME, problems) as path:
-            write_table(cluster_rows(result), path)
+            write_table(cluster_rows(result, anatomy), path)
+        with problems.costing("tables of the studies"):
+            for name, table in study_tables(result, metadata).items():
+                with _write_atomically(folder, name, problems) as path:
+                    write_table(table, path)
         with _write_atomically(folder, "boilerplate.txt", problems) as path:
             path.write_text(result.description_, encoding="utf-8")
         with _write_atomically(folder, "references.bib", problems) as path:
@@ -282,9 +288,9 @@ def write(
             pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
     if options.report:
         with problems.costing("report"), directory.writing() as folder:
-            from compose_runner.analysis.write.report import write_report
+            from compose_runner.analysis.write.report.writing import write_report
 
-            write_report(result, folder, metadata, options.n_cores, problems)
+            write_report(result, folder, metadata, problems, files_directory=directory.path)
 
 
 def _describe_methods(result: MetaResult, metadata: Mapping[str, Any], problems: Problems) -> None:

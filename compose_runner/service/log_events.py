@@ -42,5 +42,6 @@ QUIET_LIBRARIES = (
     "joblib",
     "asyncio",
     "PIL",
+    "bibtexparser",
     "kaleido",
 )

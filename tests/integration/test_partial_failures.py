@@ -8,15 +8,12 @@ import logging
 import pathlib
 import pickle
 import re
-import shutil
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nimare.diagnostics
-import nimare.reports.figures
 import nimare.utils
-import numpy as np
 import pytest
 from nimare.diagnostics import FocusCounter, Jackknife
 
@@ -25,24 +22,32 @@ from compose_runner.analysis.compute import workflow
 from compose_runner.analysis.compute.coverage import Coverage
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.problems import Problems
-from compose_runner.analysis.write import drawing, report
+from compose_runner.analysis.write.pictures import projections, slices
+from compose_runner.analysis.write.report import input_images, map_sections, words, writing
 from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.errors import ImageError
+from compose_runner.local.demo import studies
 from tests.support import synthetic
+from tests.support.result_records import record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
 gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
 
-pytestmark = [pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 REASON = "nobody knows how"
 KINDS = ("coordinates", "images")
+# what each figure needs, and no other does
+FIGURES = {
+    "coordinates": [(slices, "best_cuts"), (projections, "_outline")],
+    "images": [(slices, "best_cuts"), (input_images, "_colour"), (input_images, "_short")],
+}
 
 
 def _fail(*_: object, **__: object) -> None:
@@ -54,13 +59,10 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
     studyset = synthetic.random_studyset(12, analyses_per_study=1, foci_per_analysis=6)
     few = synthetic.with_maps(synthetic.random_studyset(4, analyses_per_study=1, foci_per_analysis=1), folder / "maps")
-    aggressive = synthetic.specification("Stouffers", kind="IBMA")
-    aggressive["estimator"]["args"] = {"aggressive_mask": True}
     written = {}
     for kind, document, specification in (
         ("coordinates", studyset, synthetic.specification("ALE")),
         ("images", few, synthetic.specification("Stouffers", kind="IBMA")),
-        ("aggressive", few, aggressive),
     ):
         written[kind] = folder / f"{kind}.json"
         documents = {
@@ -173,82 +175,73 @@ def _missing(files: dict[str, bytes], whole: dict[str, bytes]) -> set[str]:
     return {name for name in _same(files, whole) if not re.match(r"figures/|report\.html", name)}
 
 
-# each fails beside others that do not, in as few runs as that takes
-@pytest.mark.parametrize("half", [0, 1])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "owner", "function"),
+    [(kind, owner, function) for kind in KINDS for owner, function in FIGURES[kind]],
+    ids=lambda value: getattr(value, "__name__", str(value)).rpartition(".")[2],
+)
 def test_a_figure_that_cannot_be_drawn_costs_itself(
     kind: str,
-    half: int,
+    owner: Any,
+    function: str,
     bundles: dict[str, Path],
     whole: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    n_drawings: list[int] = []
-
-    def some(drawings: Sequence[Callable[[], object]], n_cores: int = 1) -> dict[int, str]:
-        n_drawings.append(len(drawings))
-        return drawing.draw_all([_fail if number % 2 == half else one for number, one in enumerate(drawings)], n_cores)
-
-    monkeypatch.setattr(report, "draw_all", some)
+    monkeypatch.setattr(owner, function, _fail)
     files, metadata = _run(bundles[kind], tmp_path)
     missing = _same(files, whole(kind))
     assert all(name.startswith("figures/") for name in missing)
-    assert [len(metadata["problems"])] == [len(range(half, n, 2)) for n in n_drawings]
     assert {problem["reason"] for problem in metadata["problems"]} == {REASON}
     page = files["report.html"].decode()
     assert page.count(f"could not be drawn: {REASON}") == len(metadata["problems"])
     warned = [record for record in caplog.records if REASON in record.getMessage() and record.levelno > logging.INFO]
     assert len(warned) == len(metadata["problems"])
     assert all(record.exc_info is None and "\n" not in record.getMessage() for record in warned)
-    # the summaries, the table of clusters and the other figures are there
-    pictures_and_frames = [
-        text.count("<iframe") + text.count("<img") for text in (whole(kind)["report.html"].decode(), page)
-    ]
-    assert 0 < pictures_and_frames[1] < pictures_and_frames[0]
-    for title in re.findall(r"<h3>(.*?)</h3>", whole(kind)["report.html"].decode()):
-        assert f"<h3>{title}</h3>" in page
+    # the other figures and everything else is there
+    drawn = [text.count("<svg") + text.count("<img") for text in (whole(kind)["report.html"].decode(), page)]
+    assert drawn[0] - len(metadata["problems"]) == drawn[1] > 0
+    for heading in re.findall(r"<h2.*?</h2>", whole(kind)["report.html"].decode()):
+        assert heading in page
 
 
-def test_a_figure_that_only_some_estimators_have_costs_itself(
-    bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nimare.reports.figures, "_plot_relcov_map", _fail)
-    files, metadata = _run(bundles["aggressive"], tmp_path)
-    (problem,) = metadata["problems"]
-    assert problem == {"what": "figure 'Coverage' (preliminary_dset-1_figure-relcov.png)", "reason": REASON}
-    assert files["report.html"].decode().count(f"could not be drawn: {REASON}") == 1
-    assert {"z.nii.gz", "ibma_coverage.tsv", "boilerplate.txt", "figures/preliminary_dset-1_figure-mask.png"} <= set(
-        files
-    )
-
-
-def test_a_drawn_figure_that_cannot_be_read_costs_the_figures(
-    bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report, "_figure", _fail)
-    files, metadata = _run(bundles["coordinates"], tmp_path)
-    assert all(name.startswith("figures/") for name in _same(files, whole("coordinates")))
-    assert {problem["reason"] for problem in metadata["problems"]} == {REASON}
-    assert files["report.html"].decode().count(f"could not be drawn: {REASON}") == len(metadata["problems"])
-
-
-@pytest.mark.parametrize("part", ["map_section", "study_sections", "parameter_section"])
+@pytest.mark.parametrize(
+    ("owner", "part", "lost"),
+    [
+        (map_sections, "peaks_of", 'class="clusters"'),
+        (writing, "describe_maps", "<article"),
+        (writing, "groups_of", None),
+        (writing, "facts", "<dt>Studies"),
+        (writing, "accounts", None),
+        (writing, "study_rows", None),
+        (writing, "methods", r"\citep"),
+        (words, "parameters", 'class="parameters"'),
+        (writing, "tables_and_texts", 'data-name="references.ris"'),
+    ],
+)
 def test_a_part_of_the_report_that_fails_costs_itself(
-    part: str, bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: Any, part: str, lost: str | None, pain_result: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, part, _fail)
-    files, metadata = _run(bundles["coordinates"], tmp_path)
-    assert all(name.startswith("figures/") for name in _same(files, whole("coordinates")))
-    assert [problem["reason"] for problem in metadata["problems"]] == [REASON]
-    assert REASON in files["report.html"].decode()
+    document = studies.pain_studyset()
+    record = record_of(pain_result, document, specification=studies.specification())
+    before = writing.write_report(pain_result, tmp_path, record).read_text(encoding="utf-8")
+    monkeypatch.setattr(owner, part, _fail)
+    problems = Problems()
+    page = writing.write_report(pain_result, tmp_path, record, problems).read_text(encoding="utf-8")
+    assert [problem["reason"] for problem in problems.listed] == [REASON]
+    assert REASON in page
+    assert 'data-part="map-0"' in page  # the viewer has its maps
+    if lost is not None:
+        assert lost in before
+        assert lost not in page
 
 
 def test_a_report_that_cannot_be_written_costs_the_report(
     bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "_page", _fail)
+    monkeypatch.setattr(writing._Page, "render", _fail)
     files, metadata = _run(bundles["coordinates"], tmp_path)
     missing = _same(files, whole("coordinates"))
     assert {name for name in missing if not name.startswith("figures/")} == {"report.html"}
@@ -258,20 +251,20 @@ def test_a_report_that_cannot_be_written_costs_the_report(
 @pytest.mark.parametrize(
     ("kind", "owner", "function", "lost"),
     [
-        ("coordinates", FocusCounter, "_transform", r".*_diag-FocusCounter_.*\.tsv"),
-        ("images", Jackknife, "_leave_one_out_values", r".*_diag-Jackknife_.*\.tsv"),
-        ("images", Jackknife, "_check_enough_analyses_to_drop_one", r".*_diag-Jackknife_.*\.tsv"),
+        ("coordinates", FocusCounter, "_transform", r".*_diag-FocusCounter_.*\.tsv|contributions\.tsv"),
+        ("images", Jackknife, "_leave_one_out_values", r".*_diag-Jackknife_.*\.tsv|contributions\.tsv"),
+        ("images", Jackknife, "_check_enough_analyses_to_drop_one", r".*_diag-Jackknife_.*\.tsv|contributions\.tsv"),
         (
             "coordinates",
             nimare.diagnostics,
             "_get_clusters_table_and_label_maps",
-            r".*_diag-.*\.tsv|.*_tab-clust\.tsv|label_.*\.nii\.gz",
+            r".*_diag-.*\.tsv|contributions\.tsv|.*_tab-clust\.tsv|label_.*\.nii\.gz",
         ),
         (
             "images",
             nimare.diagnostics,
             "_get_clusters_table_and_label_maps",
-            r".*_diag-.*\.tsv|.*_tab-clust\.tsv|label_.*\.nii\.gz",
+            r".*_diag-.*\.tsv|contributions\.tsv|.*_tab-clust\.tsv|label_.*\.nii\.gz",
         ),
     ],
 )
@@ -444,24 +437,11 @@ def test_figures_of_the_caller_stay_open_and_matplotlib_as_it_was(pain_result: A
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
-    from compose_runner.analysis.write.figures import drawing_quietly, nimare_figures
-
     figure = plt.figure()
     before = dict(mpl.rcParams), mpl.get_backend()
-    nimare_figures()
-
-    def half_drawn() -> None:
-        with drawing_quietly():
-            plt.figure()
-            plt.plot(np.arange(3))
-            raise ValueError("half drawn")
-
-    with pytest.raises(ValueError, match="half"):
-        half_drawn()
-    report.write_report(pain_result, tmp_path, {}, 2)
+    writing.write_report(pain_result, tmp_path, {})
     try:
         assert plt.get_fignums() == [figure.number]
         assert (dict(mpl.rcParams), mpl.get_backend()) == before
     finally:
         plt.close(figure)
-    shutil.rmtree(tmp_path)

@@ -1,4 +1,4 @@
-"""A headless Chromium, and what it sees of a report: which figures are drawn, and whom the page asks for anything."""
+"""A headless Chromium, and what it sees of a report: its pictures, its viewer, and whom the page asks for anything."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 
     from selenium.webdriver import Chrome
 
-DRAWN_SECONDS = 60
+OPEN_SECONDS = 120
 # WebGL2 by the processor alone
 SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 # what no network sees: data inside of a page, and the browser's own first page
 _INSIDE = ("data:", "blob:", "about:", "chrome:", "chrome-untrusted:")
-_OPEN_ALL = (
-    "document.querySelectorAll('details').forEach((d) => d.open = true);"
-    "document.querySelectorAll('iframe').forEach((f) => open(f));"
-)
-_IS_DRAWN = "return [...document.querySelectorAll('canvas, svg')].some((e) => e.getBoundingClientRect().width > 50)"
+_OPEN_ALL = "document.querySelectorAll('details').forEach((d) => d.open = true)"
+_VIEWER_OPEN = "return window.viewer && viewer.state().open && document.querySelector('[data-part=state]').hidden"
 
 
 def is_installed() -> bool:
@@ -65,8 +62,6 @@ class Seen:
 
     Parameters
     ----------
-    frames, drawn : int
-        Interactive figures, and those that show something.
     picture_widths : list of int
         Widths of the still pictures, in pixels.
     addresses : set of str
@@ -75,28 +70,26 @@ class Seen:
         What the browser complained about.
     """
 
-    frames: int
-    drawn: int
     picture_widths: list[int]
     addresses: set[str]
     errors: list[str]
 
 
-def look_at_report(browser: Chrome, address: str) -> Seen:
-    """Open a report with all of its figures."""
+def wait_for_viewer(browser: Chrome) -> None:
+    """Wait until the viewer of a page shows its map."""
     from selenium.webdriver.support.wait import WebDriverWait
 
+    browser.execute_script("window.viewer.start()")
+    WebDriverWait(browser, OPEN_SECONDS).until(lambda page: page.execute_script(_VIEWER_OPEN))
+
+
+def look_at_report(browser: Chrome, address: str) -> Seen:
+    """Open a report with its viewer and all that is folded in it."""
     browser.get_log("performance")  # of pages before this one
     browser.get_log("browser")
     browser.get(address)
     browser.execute_script(_OPEN_ALL)
-    frames = browser.find_elements("css selector", "iframe")
-    drawn = 0
-    for frame in frames:
-        browser.switch_to.frame(frame)
-        WebDriverWait(browser, DRAWN_SECONDS).until(lambda page: page.find_elements("css selector", "canvas, svg"))
-        drawn += bool(browser.execute_script(_IS_DRAWN))
-        browser.switch_to.default_content()
+    wait_for_viewer(browser)
     widths = browser.execute_script("return [...document.images].map((image) => image.naturalWidth)")
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     addresses = {
@@ -105,8 +98,6 @@ def look_at_report(browser: Chrome, address: str) -> Seen:
         if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated")
     }
     return Seen(
-        frames=len(frames),
-        drawn=drawn,
         picture_widths=list(widths),
         addresses={one for one in addresses if not one.startswith(_INSIDE)},
         errors=[entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"],

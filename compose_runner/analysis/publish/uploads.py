@@ -17,6 +17,7 @@ from compose_runner import __version__
 from compose_runner.analysis.compute.coverage import COVERAGE_FILENAME
 from compose_runner.analysis.publish.cluster_tables import ENDING, selected_table, table_to_send_again
 from compose_runner.analysis.publish.record import BUNDLE_FILENAME, RECORD_FILENAME
+from compose_runner.analysis.write.result_record import CONTRIBUTIONS_FILENAME, STUDIES_FILENAME
 from compose_runner.analysis.write.tables import CLUSTERS_FILENAME
 from compose_runner.compose.document_shapes import Entity, identifier
 from compose_runner.compose.document_sources import DocumentReader
@@ -38,6 +39,8 @@ RESULTS = "meta-analysis-results"
 BOILERPLATE_FILENAME = "boilerplate.txt"
 REFERENCES_FILENAME = "references.bib"
 
+# tables that are not NiMARE's: Compose would take the first one for a table of contributions
+_OWN_TABLES = frozenset({COVERAGE_FILENAME, CLUSTERS_FILENAME, STUDIES_FILENAME, CONTRIBUTIONS_FILENAME})
 _CREATE_SECONDS = 180.0  # Compose makes the collection on NeuroVault before it answers
 _UPLOAD_SECONDS = 600.0
 _WORDS_SHOWN = 300
@@ -163,7 +166,7 @@ def _tables(paths: Sequence[Path], metadata: Mapping[str, Any]) -> list[Part]:
     parts = {
         path.name: (path.name, path.read_bytes(), "text/tab-separated-values")
         for path in paths
-        if path.name not in (COVERAGE_FILENAME, CLUSTERS_FILENAME)
+        if path.name not in _OWN_TABLES
     }
     # more than the names of the columns
     clusters = [name for name in parts if name.endswith("clust.tsv") and len(parts[name][1].splitlines()) > 1]

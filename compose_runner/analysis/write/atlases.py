@@ -304,6 +304,30 @@ def cluster_shares(mask: Any, affine: NDArray[np.floating[Any]] | None = None) -
     return atlases()[0].cluster_shares(mask, affine)
 
 
+def anatomy(
+    xyz: Sequence[float], cluster: NDArray[np.bool_] | None, affine: NDArray[np.floating[Any]]
+) -> dict[str, str]:
+    """Give the anatomical columns of a row of a table of clusters.
+
+    Parameters
+    ----------
+    xyz : sequence of 3 floats
+        A peak, in MNI mm.
+    cluster : numpy.ndarray of bool, or None
+        The voxels of its cluster; None for a peak that is not the cluster's highest.
+    affine : numpy.ndarray of shape (4, 4)
+        From voxels to MNI mm.
+
+    Returns
+    -------
+    dict of str to str
+        ``label``: the region at the peak in each atlas; ``regions``: what the cluster covers, in percent.
+    """
+    labels = "; ".join(f"{label} ({label.atlas})" for label in peak_labels(xyz))
+    shares = [] if cluster is None else cluster_shares(cluster, affine)
+    return {"label": labels, "regions": "; ".join(f"{one.name} {100 * one.share:.0f} %" for one in shares)}
+
+
 def _ordered(counts: dict[str, int]) -> list[Share]:
     total = sum(counts.values())
     ordered = sorted(counts.items(), key=lambda one: (one[0] == NO_LABEL, -one[1], one[0]))

@@ -177,11 +177,6 @@ class Methods:
         return f"{markdown(self.text)}\n\n## References\n\n{items}\n" if items else f"{markdown(self.text)}\n"
 
     @property
-    def reference_list(self) -> str:
-        """The references as plain text, one a line."""
-        return "\n".join(str(reference) for reference in self.references)
-
-    @property
     def ris(self) -> str:
         """The references for Zotero, EndNote, Mendeley."""
         return ris(self.references)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 # what the next upload goes on from; it changes after the artifacts are complete, and outlives a new run
 PUBLISH_RECORD = "publish.json"
+# tables of our own, with the names of studies
+STUDIES_FILENAME = "studies.tsv"
+CONTRIBUTIONS_FILENAME = "contributions.tsv"
 _READ_AT_ONCE = 1 << 20
 # a record has some 250 bytes a file, and metadata.json the specification besides
 _MOST_BYTES = 32 << 20
@@ -50,11 +53,12 @@ _NAMES_OF_A_RUN = re.compile(
     | label{_DONE}{_TAIL}\.nii\.gz
     | z{_DONE}(?:_tab-clust|_diag-[A-Za-z]{{1,40}}_tab-counts(?:{_TAIL})?)\.tsv
     | level-estimator{_DONE}\.tsv
-    | ibma_coverage\.tsv | clusters\.tsv
+    | (?:ibma_coverage|clusters|studies|contributions)\.tsv
     | boilerplate\.txt | references\.bib | README\.txt | run\.log
     | meta_results\.pkl | report\.html | metadata\.json | publish\.json | bundle\.json\.gz
     | {FIGURES}/(?:figure|(?:map-\d{{1,4}}|preliminary_dset-\d|corrector|diagnostics)_[A-Za-z0-9_-]{{0,160}}figure)
       [A-Za-z0-9_-]{{0,40}}\.(?:png|html)
+    | {FIGURES}/z{_DONE}_(?:slices|glass)\.png
     """,
     re.VERBOSE | re.ASCII,
 )

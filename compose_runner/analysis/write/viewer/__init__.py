@@ -8,6 +8,12 @@ alone.
 
 from __future__ import annotations
 
-from compose_runner.analysis.write.viewer.fragment import Viewer, ViewerMap, viewer
+from compose_runner.analysis.write.viewer.fragment import (
+    Viewer,
+    ViewerMap,
+    content_security_policy,
+    source_hash,
+    viewer,
+)
 
-__all__ = ["Viewer", "ViewerMap", "viewer"]
+__all__ = ["Viewer", "ViewerMap", "content_security_policy", "source_hash", "viewer"]

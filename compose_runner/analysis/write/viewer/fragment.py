@@ -17,7 +17,7 @@ from compose_runner.analysis.write.atlases import atlases
 from compose_runner.analysis.write.pictures.colours import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _GZIP = b"\x1f\x8b"
 
@@ -74,16 +74,32 @@ class Viewer:
     @property
     def policy(self) -> str:
         """The least Content-Security-Policy with which the viewer works."""
-        return "; ".join(
-            (
-                "default-src 'none'",
-                f"script-src {' '.join(self.script_sources)}",
-                f"style-src {' '.join(self.style_sources)}",
-                "img-src data:",
-                "base-uri 'none'",
-                "form-action 'none'",
-            )
+        return content_security_policy(self.script_sources, self.style_sources)
+
+
+def content_security_policy(script_sources: Iterable[str], style_sources: Iterable[str]) -> str:
+    """Make the policy of a page that holds all it shows: nothing is fetched, nothing runs but what is named.
+
+    Parameters
+    ----------
+    script_sources, style_sources : iterable of str
+        As :func:`source_hash` gives them.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {' '.join(script_sources)}",
+            f"style-src {' '.join(style_sources)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
         )
+    )
+
+
+def source_hash(text: str) -> str:
+    """Give the source by which a policy allows a script or a style sheet, with its quotation marks."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def viewer(
@@ -149,8 +165,8 @@ def viewer(
     )
     return Viewer(
         html=Markup(html),
-        script_sources=(_hash(_text("viewer.js")), f"'{about['script']}'"),
-        style_sources=(_hash(_text("viewer.css")),),
+        script_sources=(source_hash(_text("viewer.js")), f"'{about['script']}'"),
+        style_sources=(source_hash(_text("viewer.css")),),
     )
 
 
@@ -162,10 +178,6 @@ def _json(value: Any) -> Markup:
 
 def _base64(content: bytes) -> Markup:
     return Markup(base64.b64encode(content).decode())
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache

@@ -13,6 +13,7 @@ from compose_runner.analysis.write.atlases import (
     NEAR_MM,
     NO_LABEL,
     Label,
+    anatomy,
     atlases,
     cluster_shares,
     in_sentence,
@@ -130,3 +131,12 @@ def test_names_of_persons_keep_their_capital_letter_in_a_sentence() -> None:
     assert in_sentence("Left Heschl's gyrus") == "left Heschl's gyrus"
     assert in_sentence("Rolandic operculum") == "Rolandic operculum"
     assert in_sentence("Insula") == "insula"
+
+
+def test_columns_of_a_table_name_the_peak_in_every_atlas_and_the_shares_of_the_cluster() -> None:
+    affine = np.array([[2.0, 0, 0, 36], [0, 2, 0, 2], [0, 0, 2, 0], [0, 0, 0, 1]])
+    cluster = np.ones((2, 2, 2), dtype=bool)
+    columns = anatomy((38.0, 4.0, 2.0), cluster, affine)
+    assert columns["label"] == "Right insula (AAL3); Right insular cortex (Harvard-Oxford)"
+    assert columns["regions"].startswith("Right insula ")
+    assert anatomy((38.0, 4.0, 2.0), None, affine)["regions"] == ""

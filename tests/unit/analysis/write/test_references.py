@@ -59,7 +59,7 @@ def test_a_citation_is_not_read_as_latex_again() -> None:
 
 
 def test_references_are_formatted_in_alphabetical_order() -> None:
-    assert methods("", BIBTEX).reference_list.splitlines() == [
+    assert [str(reference) for reference in methods("", BIBTEX).references] == [
         "Benjamini, Y., & Hochberg, Y. (1995). Controlling the false discovery rate. "
         "Journal of the Royal Statistical Society, 57(1), 289–300. https://doi.org/10.1111/j.2517",
         "Doe, J., et al. (2001a). Alpha. Press.",
