@@ -26,7 +26,8 @@ from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.cluster_tables import ENDING, expected_targets, selected_table, table_to_send_again
 from compose_runner.analysis.publish.uploads import upload_parts
 from compose_runner.analysis.write.clusters import COLUMNS, cluster_rows
-from compose_runner.analysis.write.figures import Figure, map_section
+from compose_runner.analysis.write.report import map_sections
+from compose_runner.analysis.write.report.map_order import order_maps
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.specification.parsing import parse_specification
 from tests.support import synthetic
@@ -313,10 +314,13 @@ def test_a_map_with_a_negative_tail_only_is_described(folder: Path, caplog: pyte
     assert (one["target_image"], one["clusters"]) == (name, {"positive": 0, "negative": 1})
     assert one["contributions"] == {"unit": "number of foci", "group": {"negative": 2}}
     assert "1 cluster (1 in the negative tail) at p < 0.05" in caplog.text
-    section = map_section(result, result.diagnostics[0], 0)
-    notes = [figure.content for figure in section.figures if isinstance(figure, Figure) and figure.kind == "note"]
-    assert notes == []
-    assert "|z| > 1.960" in str(section.figures[0])
+    diagnostics = describe_diagnostics(result)
+    maps = order_maps(result, diagnostics)
+    sections = map_sections.describe_maps(result, maps, diagnostics, folder / "figures", problems)
+    section = next(section for section in sections if section.map.name == name)
+    assert (section.n_clusters, section.empty, section.problem) == (1, "", "")
+    assert section.shown.startswith("p < .05, uncorrected (two-tailed); |z| ≥ 1.96")
+    assert [peak.tail for peak in section.peaks if not peak.letter] == ["negative"]
 
 
 def _job(tmp_path: Path, **documents: Any) -> tuple[Path, dict[str, Any]]:
