@@ -319,7 +319,7 @@ def test_a_map_with_a_negative_tail_only_is_described(folder: Path, caplog: pyte
     sections = map_sections.describe_maps(result, maps, diagnostics, folder / "figures", problems)
     section = next(section for section in sections if section.map.name == name)
     assert (section.n_clusters, section.empty, section.problem) == (1, "", "")
-    assert section.shown.startswith("p < .05, uncorrected (two-tailed); |z| ≥ 1.96")
+    assert section.shown.startswith("p < .05, corrected (two-tailed); |z| ≥ 1.96")
     assert [peak.tail for peak in section.peaks if not peak.letter] == ["negative"]
 
 

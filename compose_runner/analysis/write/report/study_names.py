@@ -36,8 +36,10 @@ class Group:
     @cached_property
     def studies(self) -> dict[str, str]:
         """The study of each experiment, by their ids."""
-        pairs = zip(self.studyset.ids, self.studyset.study_ids, strict=True)
-        return {str(experiment): str(study) for experiment, study in pairs}
+        store, rows = self.studyset.store, self.studyset.view.index
+        # NiMARE's study_ids name each study once, however many experiments it has
+        studies = (store.study_key[store.study_idx[row]] for row in rows)
+        return {str(experiment): str(study) for experiment, study in zip(self.studyset.ids, studies, strict=True)}
 
 
 def groups_of(result: MetaResult) -> tuple[Group, ...]:
