@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
@@ -144,10 +145,11 @@ def test_the_meta_analysis_on_compose_is_linked_when_it_came_from_there(
     assert "127.0.0.1" not in write_report(described, tmp_path, record).read_text(encoding="utf-8")
 
 
-def test_headings_say_what_a_map_is(page: str) -> None:
+def test_headings_say_what_a_map_is(page: str, record: dict[str, Any]) -> None:
     headings = [unescape(heading) for heading in re.findall(r'<h3 id="map-\d+-title">(.*?)</h3>', page)]
     assert headings == ["Voxel-wise corrected (FDR, Benjamini-Hochberg)", "Uncorrected"]
-    assert "p &lt; .05, corrected (one-tailed); z ≥ 1.65; clusters of more than 10 voxels" in page
+    threshold = record["diagnostics"][0]["target_threshold"]
+    assert f"p &lt; .05, corrected (one-tailed); z ≥ {threshold:.2f}; clusters of more than 10 voxels" in page
 
 
 def test_numbers_are_those_of_the_record_wherever_they_stand(
@@ -260,6 +262,14 @@ def test_parameters_are_those_of_the_specification(page: str) -> None:
     assert "Memory" not in page
 
 
+def test_the_viewer_begins_with_the_threshold_of_the_description(page: str, record: dict[str, Any]) -> None:
+    config = re.search(r'data-part="config">(.*?)</script>', page)
+    assert config is not None
+    first = json.loads(config[1])["maps"][0]["threshold"]
+    assert 0 <= record["diagnostics"][0]["target_threshold"] - first < 0.001
+    assert len(str(first)) <= 5
+
+
 def test_an_empty_map_is_explained(described: MetaResult, record: dict[str, Any], tmp_path: Path) -> None:
     result = described.copy()
     target = TARGETS[0]
@@ -268,7 +278,7 @@ def test_an_empty_map_is_explained(described: MetaResult, record: dict[str, Any]
     for name in [name for name in result.tables if "_diag-" in name]:
         result.tables[name] = None
     text = write_report(result, tmp_path, record).read_text(encoding="utf-8")
-    assert "No voxel reaches z = 1.65." in text
+    assert f"No voxel reaches z = {record['diagnostics'][0]['target_threshold']:.2f}." in text
     assert "The largest value of this map is 0.50" in text
     assert _facts(text)["Clusters"] == "0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from contextlib import nullcontext
 from functools import cache
@@ -187,7 +188,7 @@ class _Page:
                     content=(self.written / one.filename).read_bytes(),
                     kind=one.kind,
                     quantity=one.heading.quantity,
-                    threshold=one.threshold,
+                    threshold=_rounded_down(one.threshold),
                     tails=one.tails,
                 )
                 for one in held
@@ -276,6 +277,14 @@ class _Page:
         )
         ran = f" with {ran}" if ran else ""
         return f"Computed by Neurosynth Compose{ran}; random seed {self.metadata.get('seed', 'not known')}."
+
+
+def _rounded_down(threshold: float) -> float:
+    """Leave four digits of a threshold, which hide no voxel that reaches it."""
+    if threshold <= 0:
+        return 0.0
+    scale = 10.0 ** (3 - math.floor(math.log10(threshold)))
+    return math.floor(threshold * scale) / scale
 
 
 def _diagnostics(result: MetaResult, metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
