@@ -1,9 +1,14 @@
-"""Fetch a job's files: in parallel, whole or not at all, compared with what ``metadata.json`` says of them."""
+"""Fetch a job's files: in parallel, whole or not at all, compared with what ``metadata.json`` says of them.
+
+A file that stands in the directory already is replaced only if the ``metadata.json`` of an earlier download lists it, as
+it is now: every other one is a person's, or was changed by one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -18,13 +23,14 @@ from compose_runner.escaping import refuse_file_name, same_file_names
 from compose_runner.service.storage import METADATA_FILENAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from compose_runner.client.models import Artifact
 
 PARALLEL = 6
 _PIECE = 1 << 18
 _ATTEMPTS = 4
+_SHOWN = 5
 
 
 class DownloadError(AnalysisError):
@@ -48,8 +54,9 @@ def download(
     Raises
     ------
     DownloadError
-        Nothing to fetch, a name that leads out of the directory or is none on every system, two names of one file, or
-        a file of a wrong size or checksum.
+        Nothing to fetch, a name that leads out of the directory or is none on every system, two names of one file, a
+        file in the directory that no download put there and that is another than the job's, or a file of a wrong size
+        or checksum.
     ServiceUnavailableError
         An address does not answer.
     """
@@ -61,14 +68,24 @@ def download(
     if same := same_file_names(artifact.path for artifact in artifacts):
         raise DownloadError(f"the files {same[0]!r} and {same[1]!r} would be one file on some systems")
     by_path = {artifact.path: artifact for artifact in artifacts}
+    earlier = _Earlier(folder)
     checksums: dict[str, str] = {}
     metadata = by_path.pop(METADATA_FILENAME, None)
     if metadata is not None:
-        _fetch(metadata, targets[METADATA_FILENAME], None, tell)
-        checksums = _checksums(targets[METADATA_FILENAME])
+        # nothing appears before it is clear that nothing is in the way: an account of the files is of no use alone
+        part = _part(targets[METADATA_FILENAME])
+        try:
+            _receive(metadata, part, None, tell)
+            checksums = _checksums(_read_json(part))
+            earlier.refuse(folder, artifacts, {**checksums, METADATA_FILENAME: _sha256(part)})
+            earlier.put(part, METADATA_FILENAME, targets[METADATA_FILENAME])
+        finally:
+            part.unlink(missing_ok=True)
+    else:
+        earlier.refuse(folder, artifacts, {})
     with ThreadPoolExecutor(max_workers=PARALLEL) as workers:
         running = [
-            workers.submit(_fetch, artifact, targets[path], checksums.get(path), tell)
+            workers.submit(_fetch, artifact, targets[path], checksums.get(path), earlier, tell)
             for path, artifact in by_path.items()
         ]
         try:
@@ -90,11 +107,61 @@ def _target(folder: Path, path: str) -> Path:
     return target
 
 
-def _checksums(metadata: Path) -> dict[str, str]:
+class _Earlier:
+    """What earlier downloads put into a directory, and may be replaced.
+
+    Parameters
+    ----------
+    folder : Path
+        The directory, which need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        document = _read_json(folder / METADATA_FILENAME)
+        self._checksums = _checksums(document)
+        if isinstance(document, dict) and isinstance(document.get("artifacts"), list):
+            self._checksums[METADATA_FILENAME] = _sha256(folder / METADATA_FILENAME)
+
+    def refuse(self, folder: Path, artifacts: list[Artifact], checksums: Mapping[str, str]) -> None:
+        """Refuse a download that would have to replace something that is neither the same nor an earlier one's."""
+        in_the_way = [
+            artifact.path
+            for artifact in artifacts
+            if os.path.lexists(target := folder / artifact.path)
+            and not self._has(artifact.path, target)
+            and not _same(target, artifact.size, checksums.get(artifact.path))
+        ]
+        if in_the_way:
+            raise DownloadError(
+                f"{folder} holds other files under names of this job's files: {', '.join(sorted(in_the_way)[:_SHOWN])}. "
+                "Move them, or choose another directory. Nothing was changed."
+            )
+
+    def put(self, part: Path, path: str, target: Path) -> None:
+        """Give a complete file its name, unless something that no download put there has it."""
+        if os.path.lexists(target) and not self._has(path, target):
+            if not _same(target, part.stat().st_size, _sha256(part)):
+                raise DownloadError(f"{target} is another file than this job's {path}; it was left as it is")
+            return
+        part.replace(target)
+
+    def _has(self, path: str, target: Path) -> bool:
+        checksum = self._checksums.get(path)
+        return checksum is not None and _is_file(target) and _sha256(target) == checksum
+
+
+def _read_json(path: Path) -> Any:
+    """Content of a file of JSON; None where there is none."""
+    if not _is_file(path):
+        return None
     try:
-        listed: Any = json.loads(metadata.read_text(encoding="utf-8")).get("artifacts")
-    except (ValueError, AttributeError):
-        return {}
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _checksums(metadata: Any) -> dict[str, str]:
+    listed = metadata.get("artifacts") if isinstance(metadata, dict) else None
     if not isinstance(listed, list):
         return {}
     found = {}
@@ -104,13 +171,38 @@ def _checksums(metadata: Path) -> dict[str, str]:
     return found
 
 
-def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callable[[int], object]) -> None:
-    if checksum is not None and target.is_file() and _sha256(target) == checksum:
-        tell(artifact.size)
-        return
+def _is_file(path: Path) -> bool:
+    """Whether there is a regular file, which no symbolic link stands for."""
+    return path.is_file() and not path.is_symlink()
+
+
+def _same(target: Path, size: int, checksum: str | None) -> bool:
+    """Whether a file can be the one that is to be fetched; without a checksum this shows when it has come."""
+    return _is_file(target) and target.stat().st_size == size and checksum in (None, _sha256(target))
+
+
+def _part(target: Path) -> Path:
+    """Name of an unfinished file, and the directory for it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # no name that was there before, nor one of another file: names of artifacts do not begin with a dot
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    return target.with_name(f".{secrets.token_hex(8)}.part")
+
+
+def _fetch(
+    artifact: Artifact, target: Path, checksum: str | None, earlier: _Earlier, tell: Callable[[int], object]
+) -> None:
+    if checksum is not None and _same(target, artifact.size, checksum):
+        tell(artifact.size)
+        return
+    part = _part(target)
+    try:
+        _receive(artifact, part, checksum, tell)
+        earlier.put(part, artifact.path, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _receive(artifact: Artifact, part: Path, checksum: str | None, tell: Callable[[int], object]) -> None:
     try:
         answer = pool().request(
             "GET",
@@ -141,13 +233,10 @@ def _fetch(artifact: Artifact, target: Path, checksum: str | None, tell: Callabl
             raise DownloadError(f"{artifact.path} has {size} bytes instead of {artifact.size}")
         if checksum is not None and digest.hexdigest() != checksum:
             raise DownloadError(f"{artifact.path} has another checksum than {METADATA_FILENAME} says")
-        part.replace(target)
     except urllib3.exceptions.HTTPError as error:
         raise ServiceUnavailableError(
             artifact.path, _without_query(artifact.url), f"no answer ({explain_error(error)})"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _refuse(artifact: Artifact, status: int) -> None:

@@ -235,14 +235,64 @@ def test_symbolic_links_are_not_followed_out_of_the_directory(service: Service, 
     (outside / "kept").write_bytes(b"mine")
     (folder / "figures").symlink_to(outside)
     (folder / "kept").symlink_to(outside / "kept")
-    service.artifacts(**{"kept": b"theirs"})
-    service.client.download("job", folder)
-    assert (folder / "kept").read_bytes() == b"theirs"
+    service.artifacts(**{"kept": b"them"})
+    with pytest.raises(DownloadError, match="holds other files"):
+        service.client.download("job", folder)
+    assert (folder / "kept").is_symlink()
     assert (outside / "kept").read_bytes() == b"mine"
     service.artifacts(**{"figures__new": b"theirs"})
     with pytest.raises(DownloadError, match="symbolic link"):
         service.client.download("job", folder)
     assert [path.name for path in outside.iterdir()] == ["kept"]
+
+
+def with_metadata(**files: bytes) -> dict[str, bytes]:
+    """A job's files, and the account that its metadata.json gives of them."""
+    listed = [{"filename": name, "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()]
+    return {**files, "metadata_json": json.dumps({"artifacts": listed}).encode()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["references.bib", "metadata.json", "figures/own.png", "z.nii.gz"])
+@pytest.mark.parametrize("content", [b"mine", b"", b"them", b'{"artifacts": 5}'])
+@pytest.mark.parametrize("has_metadata", [True, False])
+def test_a_download_replaces_no_file_of_a_person(
+    service: Service, tmp_path: Path, name: str, content: bytes, has_metadata: bool
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    before = contents(tmp_path)
+    files = {"references.bib": b"from", "z.nii.gz": b"from", "figures/own.png": b"from"}
+    answer = with_metadata(**files) if has_metadata or name == "metadata.json" else files
+    service.artifacts(**{path.replace("/", "__"): data for path, data in answer.items()})
+    with pytest.raises(DownloadError, match=name):
+        service.client.download("job", tmp_path)
+    after = contents(tmp_path)
+    assert {path: after[path] for path in before} == before
+    if has_metadata or len(content) != len(b"from"):
+        assert after == before
+
+
+def test_a_download_replaces_what_the_one_before_put_there_unless_it_was_changed(
+    service: Service, tmp_path: Path
+) -> None:
+    service.artifacts(**with_metadata(a=b"first", b=b"first"))
+    service.client.download("job", tmp_path)
+    service.artifacts(**with_metadata(a=b"next", b=b"next"))
+    service.client.download("job", tmp_path)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == b"next"
+    # the same again: what is there is kept
+    service.artifacts(**with_metadata(a=b"next", b=b"next"))
+    service.client.download("job", tmp_path)
+    (tmp_path / "b").write_bytes(b"with my notes")
+    before = contents(tmp_path)
+    service.artifacts(**with_metadata(a=b"third", b=b"third"))
+    with pytest.raises(DownloadError, match="of this job's files: b"):
+        service.client.download("job", tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_no_more_is_kept_of_a_file_than_the_service_announced(service: Service, tmp_path: Path) -> None:
