@@ -70,8 +70,8 @@ viewer: $(READY) ## fetch the report's viewer again and check it (needs npm)
 pictures: $(READY) ## make the README's pictures again (needs chromium)
 	@$(PY) scripts/pictures.py
 
-clean: ## remove everything that can be made again
-	rm -rf $(VENV) .venv-* .make .aws-sam dist build demo-results docs/_build docs/_reference docs/examples .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove everything that can be made again, but for results
+	rm -rf $(VENV) .venv-* .make .aws-sam dist build docs/_build docs/_reference docs/examples .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +
 
 -include deploy.mk

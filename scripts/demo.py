@@ -30,7 +30,6 @@ STOP_SECONDS = 30
 
 def main() -> int:
     """Run the demo and give its exit code."""
-    shutil.rmtree(RESULTS, ignore_errors=True)
     with _service() as endpoint:
         os.environ["COMPOSE_RUNNER_ENDPOINT"] = endpoint
         for arguments in (
@@ -41,22 +40,19 @@ def main() -> int:
             ended = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.DEVNULL)
             if ended.returncode:
                 return ended.returncode
-    (table,) = RESULTS.glob("*_tab-clust.tsv")
-    with table.open(encoding="utf-8") as file:
+    metadata = json.loads((RESULTS / "metadata.json").read_bytes())
+    # not what matches in the directory: a person may keep tables there as well
+    (table,) = (file["filename"] for file in metadata["artifacts"] if file["filename"].endswith("_tab-clust.tsv"))
+    with (RESULTS / table).open(encoding="utf-8") as file:
         peaks = [row for row in csv.DictReader(file, delimiter="\t") if row["Cluster Size (mm3)"]]
-    print(f"\n{len(peaks)} clusters where {_studies()} studies of pain converge; their peaks in MNI space:")
+    n_studies = metadata["counts"]["first"]["studies"]
+    print(f"\n{len(peaks)} clusters where {n_studies} studies of pain converge; their peaks in MNI space:")
     for peak in peaks:
         x, y, z = (float(peak[axis]) for axis in "XYZ")
         size = float(peak["Cluster Size (mm3)"])
         print(f"  {x:5.0f} {y:5.0f} {z:5.0f} mm   z = {float(peak['Peak Stat']):.2f}   {size:6,.0f} mm³")
     print(f"\nReport: {(RESULTS / 'report.html').resolve().as_uri()}")
     return 0
-
-
-def _studies() -> int:
-    metadata = json.loads((RESULTS / "metadata.json").read_bytes())
-    count: int = metadata["counts"]["first"]["studies"]
-    return count
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Fetch a job's files: in parallel, whole or not at all, compared with what ``metadata.json`` says of them.
 
-A file that stands in the directory already is replaced only if the ``metadata.json`` of an earlier download lists it, as
-it is now: every other one is a person's, or was changed by one.
+A file that stands in the directory already is replaced only if the ``metadata.json`` of an earlier download lists it,
+as it is now: every other one is a person's, or was changed by one.
 """
 
 from __future__ import annotations
@@ -132,9 +132,10 @@ class _Earlier:
             and not _same(target, artifact.size, checksums.get(artifact.path))
         ]
         if in_the_way:
+            shown = ", ".join(sorted(in_the_way)[:_SHOWN])
             raise DownloadError(
-                f"{folder} holds other files under names of this job's files: {', '.join(sorted(in_the_way)[:_SHOWN])}. "
-                "Move them, or choose another directory. Nothing was changed."
+                f"{folder} holds other files under names of this job's files: {shown}. Move them, "
+                "or choose another directory. Nothing was changed."
             )
 
     def put(self, part: Path, path: str, target: Path) -> None:

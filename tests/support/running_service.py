@@ -50,6 +50,8 @@ class RunningService:
 
     def __init__(self, data: Path, *options: str, stub: bool = True, **variables: str) -> None:
         self.data = data
+        # beside it: a service refuses a directory that holds something else
+        self._log = data.with_name(f"{data.name}.log")
         self.options = options
         self.variables = variables
         if stub:
@@ -60,7 +62,7 @@ class RunningService:
 
     def __enter__(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
-        log = (self.data / "service.log").open("a")
+        log = self._log.open("a")
         with log:
             self.process = subprocess.Popen(
                 [*COMMAND, "serve", "--port", "0", "--data", str(self.data), *self.options],
@@ -88,7 +90,7 @@ class RunningService:
 
     @property
     def log(self) -> str:
-        return (self.data / "service.log").read_text()
+        return self._log.read_text()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,10 @@ from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
 from compose_runner.compose.document_shapes import Entity, SnapshotReference, identifier, unwrapped
 from compose_runner.compose.json_documents import MOST_BYTES, parse_json, strict_json
-from compose_runner.errors import DocumentMalformedError, DocumentMissingError
+from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ResultDirectoryError
 from compose_runner.files import atomic_write
 
 if TYPE_CHECKING:
-    import os
-
     from compose_runner.compose.addresses import AllowedHosts
 
 from compose_runner.analysis.fetch.bundle import PARTS, Bundle, Origin, text_or_none
@@ -98,6 +97,11 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
     -------
     Path
         Where it is.
+
+    Raises
+    ------
+    ResultDirectoryError
+        Something else stands there. Nothing was changed.
     """
     bundle_path = Path(path).expanduser()
     documents: dict[str, Any] = {
@@ -114,10 +118,17 @@ def save_bundle(bundle: Bundle, path: str | os.PathLike[str]) -> Path:
         **{part: getattr(bundle, part) for part in PARTS},
     }
     if bundle_path.name.endswith((".json", ".json.gz")):
-        _write_json(bundle_path, documents)
+        files = {bundle_path: _as_bytes(bundle_path, documents)}
     else:
-        for part, document in documents.items():
-            _write_json(bundle_path / f"{part}.json", document)
+        files = {
+            file: _as_bytes(file, document)
+            for part, document in documents.items()
+            for file in (bundle_path / f"{part}.json",)
+        }
+    # a bundle is what a person works with: even one that was saved here before may have been edited
+    missing = {file: content for file, content in files.items() if not _is_kept(file, content)}
+    for file, content in missing.items():
+        atomic_write(file, content)
     return bundle_path
 
 
@@ -177,7 +188,18 @@ def _read_json(file: Path, document: str) -> Any:
     return parse_json(content, document, str(file))
 
 
-def _write_json(file: Path, document: Any) -> None:
+def _as_bytes(file: Path, document: Any) -> bytes:
     content = strict_json(document, ensure_ascii=True).encode() + b"\n"
     # no time in the header: the same bundle gives the same bytes
-    atomic_write(file, gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content)
+    return gzip.compress(content, mtime=0) if file.name.endswith(".gz") else content
+
+
+def _is_kept(file: Path, content: bytes) -> bool:
+    """Whether a file has this content already; raises ResultDirectoryError where it has another."""
+    if not os.path.lexists(file):
+        return False
+    if file.is_file() and file.stat().st_size == len(content) and file.read_bytes() == content:
+        return True
+    raise ResultDirectoryError(
+        f"The bundle cannot be kept in {file}: something else stands there, and was left as it is. Choose another name."
+    )

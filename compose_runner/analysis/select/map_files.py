@@ -110,7 +110,9 @@ class MapFiles:
             elif local.stat().st_size > MOST_BYTES:
                 return FoundMap(reason=f"it has more than {MOST_BYTES:,} bytes")
             else:
-                # copied, since NiMARE resolves paths against the one directory that all maps share
+                # copied, since NiMARE resolves paths against the one directory that all maps share; not into what
+                # has the name already, which may be another name of a person's file
+                raw.unlink(missing_ok=True)
                 shutil.copyfile(local, raw)
             with raw.open("rb") as file:
                 suffix = ".nii.gz" if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC else ".nii"

@@ -58,6 +58,9 @@ _RUN = "run-"
 # what mkdtemp adds; versions before gave no prefix
 _UNFINISHED_RUN = re.compile(rf"(?:{_RUN}|tmp)[a-z0-9_]{{8}}")
 _STATE_NAMES = frozenset({_LOCK, _RECORD, _NEW_RECORD, _UNFINISHED, "images", "checkpoints"})
+# a fingerprint, and what is kept below it; the last is of a run that was killed while it wrote
+_CHECKPOINTS_OF_A_RUN = re.compile(r"[0-9a-f]{24}")
+_CHECKPOINT = re.compile(r"[A-Za-z0-9_.-]{1,200}\.npz|\.[0-9a-f]{16}\.part")
 _NAMES_SHOWN = 5
 
 
@@ -348,6 +351,11 @@ class ResultDirectory:
             if not stat.S_ISDIR(state.lstat().st_mode):
                 return False
             entries = {entry.name: entry for entry in os.scandir(state)}
+            if not self._is_checkpoints(state / "checkpoints"):
+                return False
+            # a map is read and written by its name
+            if "images" in entries and any(entry.is_symlink() for entry in [*os.scandir(state / "images")]):
+                return False
         except OSError:
             return False
         if not entries.keys() <= _STATE_NAMES or any(entry.is_symlink() for entry in entries.values()):
@@ -356,6 +364,21 @@ class ResultDirectory:
         if _RECORD in entries:
             return self._kept_record() is not None
         return entries.keys() <= {_LOCK, _NEW_RECORD}
+
+    @staticmethod
+    def _is_checkpoints(folder: Path) -> bool:
+        """Whether there is nothing but checkpoints in the folder that runs empty."""
+        if not folder.is_dir():
+            return not os.path.lexists(folder)
+        return all(
+            _CHECKPOINTS_OF_A_RUN.fullmatch(entry.name) is not None
+            and entry.is_dir(follow_symlinks=False)
+            and all(
+                _CHECKPOINT.fullmatch(inner.name) is not None and inner.is_file(follow_symlinks=False)
+                for inner in [*os.scandir(entry)]
+            )
+            for entry in [*os.scandir(folder)]
+        )
 
     def _kept_record(self) -> ResultRecord | None:
         content = read_content(self.path, f"{STATE}/{_RECORD}")
@@ -371,7 +394,9 @@ class ResultDirectory:
     def _save(self, record: ResultRecord) -> None:
         state = self._state()
         new = state / _NEW_RECORD
-        with new.open("wb") as file:
+        # a run that was killed left it; what else has this name, such as another name of a file, is not written into
+        new.unlink(missing_ok=True)
+        with new.open("xb") as file:
             file.write(record.to_json())
             file.flush()
             os.fsync(file.fileno())

@@ -6,7 +6,8 @@
     DATA/jobs/<artifact_prefix>.json         how its execution is or ended
     DATA/logs/<artifact_prefix>.jsonl        its log records
 
-A file that is not what it should be is skipped, with a warning that names it.
+A file that is not what it should be is skipped, with a warning that names it. A directory that holds something else,
+and that no service used before, is refused: it is a person's, and the modes of its files are as they should be.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("compose_runner.serve")
 
+_LOCK = ".lock"
+_NAMES_SHOWN = 5
+
 
 class StateDirectory:
     """Keeps what a restarted service must still know.
@@ -36,6 +40,11 @@ class StateDirectory:
     ----------
     directory : Path
         Made if it does not exist; nobody else can look into it then.
+
+    Raises
+    ------
+    FileExistsError
+        Another service uses it, or it holds somebody else's files. Nothing was changed.
 
     Attributes
     ----------
@@ -58,6 +67,7 @@ class StateDirectory:
         # what the demo's Compose was sent
         self.uploads = self.directory / "demo-uploads"
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._refuse_foreign()
         self._owner = self._take()
         try:
             self._make_private()
@@ -65,9 +75,23 @@ class StateDirectory:
             self.close()
             raise
 
+    def _refuse_foreign(self) -> None:
+        """Refuse a directory of which nothing shows that a service made it: what is in it is somebody else's."""
+        names = {entry.name for entry in [*os.scandir(self.directory)]}
+        own = {_LOCK, self.objects.folder.name, self.jobs.folder.name, self.logs.folder.name, self.uploads.name}
+        # the lock is made first: a service may have been killed before it made the rest; later one may get lost
+        if not names or (names <= own and _LOCK in names) or len(names & own) >= len(own) - 1:
+            return
+        shown = ", ".join(sorted(names)[:_NAMES_SHOWN])
+        raise FileExistsError(
+            f"{self.directory} is not empty, and no service made what is in it: {shown}. Choose another directory "
+            f"with --data. Nothing was changed. (If it is a copy of a service's directory that lacks {_LOCK}, "
+            "make an empty file of this name there.)"
+        )
+
     def _take(self) -> int:
         """Hold a lock on the directory for as long as the process lives."""
-        path = self.directory / ".lock"
+        path = self.directory / _LOCK
         if not self._is(path, stat.S_ISREG):
             self._move_aside(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -11,7 +11,7 @@ import pytest
 from compose_runner.analysis.fetch.bundle import Bundle, Origin
 from compose_runner.analysis.fetch.bundle_files import load_bundle, save_bundle
 from compose_runner.compose.document_shapes import SnapshotReference
-from compose_runner.errors import AnalysisError, DocumentMalformedError, DocumentMissingError
+from compose_runner.errors import AnalysisError, DocumentMalformedError, DocumentMissingError, ResultDirectoryError
 from tests.support import synthetic
 
 if TYPE_CHECKING:
@@ -54,6 +54,44 @@ def test_no_key_is_saved(tmp_path: Path, name: str) -> None:
 def test_the_same_bundle_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = (save_bundle(BUNDLE, tmp_path / name).read_bytes() for name in ("a.json.gz", "b.json.gz"))
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("bundle.json", "bundle.json"), ("b.json.gz", "b.json.gz"), *(("b", f"b/{part}.json") for part in PARTS)],
+)
+@pytest.mark.parametrize("kind", ["file", "edited", "link", "folder"])
+def test_a_bundle_is_not_saved_over_anything_else(tmp_path: Path, name: str, file: str, kind: str) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_bytes(b"mine")
+    target = tmp_path / file
+    target.parent.mkdir(exist_ok=True)
+    if kind == "file":
+        target.write_bytes(b"mine")
+    elif kind == "edited":
+        save_bundle(BUNDLE, tmp_path / name)
+        target.write_bytes(target.read_bytes() + b" ")
+    elif kind == "link":
+        target.symlink_to(outside)
+    else:
+        target.mkdir()
+
+    def found() -> dict[str, Any]:
+        return {str(path): path.read_bytes() if path.is_file() else path.is_dir() for path in tmp_path.rglob("*")}
+
+    before = found()
+    with pytest.raises(ResultDirectoryError, match=target.name):
+        save_bundle(BUNDLE, tmp_path / name)
+    assert found() == before
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "bundle.json.gz", "folder"])
+def test_a_bundle_that_is_there_already_is_left_alone(tmp_path: Path, name: str) -> None:
+    saved = save_bundle(BUNDLE, tmp_path / name)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    before = [(path, path.stat().st_ino) for path in files]
+    assert save_bundle(BUNDLE, tmp_path / name) == saved
+    assert [(path, path.stat().st_ino) for path in files] == before
 
 
 def test_three_plain_files_are_a_bundle_and_take_their_label_from_the_caller(tmp_path: Path) -> None:

@@ -190,6 +190,54 @@ def test_a_hidden_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     assert (tmp_path / STATE / "unfinished" / "novel.txt").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize(
+    "name", ["checkpoints/notes.txt", "checkpoints/mine/notes.txt", f"checkpoints/{'a' * 24}/notes.txt"]
+)
+def test_a_file_of_a_person_among_the_checkpoints_stays(tmp_path: Path, name: str) -> None:
+    run(tmp_path, {"z.nii.gz": b"map"})
+    own = tmp_path / STATE / name
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    before = contents(tmp_path)
+    with pytest.raises(ResultDirectoryError, match=r"\.compose-runner"):
+        run(tmp_path, {"z.nii.gz": b"map"}, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [f"checkpoints/{'a' * 24}", "images/map-0123456789abcdef.nii.gz"])
+def test_checkpoints_and_maps_that_are_elsewhere_are_not_used(tmp_path: Path, name: str) -> None:
+    run(tmp_path / "results", {"z.nii.gz": b"map"})
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "results" / STATE / name
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ResultDirectoryError, match=r"\.compose-runner"):
+        run(tmp_path / "results", {"z.nii.gz": b"map"})
+
+
+def test_checkpoints_of_a_run_that_was_killed_are_gone_on_with(tmp_path: Path) -> None:
+    run(tmp_path, {"z.nii.gz": b"map"})
+    kept = tmp_path / STATE / "checkpoints" / ("a" * 24)
+    kept.mkdir(parents=True)
+    for name in ("0123-0-of-1.npz", ".0123456789abcdef.part"):
+        (kept / name).write_bytes(b"numbers")
+    run(tmp_path, {"z.nii.gz": b"map"})
+    assert (kept / "0123-0-of-1.npz").read_bytes() == b"numbers"
+
+
+@pytest.mark.parametrize("name", ["lock", "record.json", "record.json.new", "metadata.json", "z.nii.gz"])
+def test_a_file_of_a_person_that_has_a_second_name_here_is_not_written_into(tmp_path: Path, name: str) -> None:
+    result_dir, own = tmp_path / "results", tmp_path / "own"
+    run(result_dir, {"z.nii.gz": b"map"})
+    path = result_dir / name if (result_dir / name).exists() else result_dir / STATE / name
+    own.write_bytes(path.read_bytes() if path.exists() else b"mine")
+    path.unlink(missing_ok=True)
+    path.hardlink_to(own)
+    before = own.read_bytes()
+    run(result_dir, {"z.nii.gz": b"another map"})
+    assert own.read_bytes() == before
+
+
 def old_metadata(result_dir: Path, **more: Any) -> None:
     """List every file, as the version before did."""
     listed = [

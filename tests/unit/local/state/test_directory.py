@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,39 @@ def test_what_others_could_read_is_private_after_the_next_start(tmp_path: Path) 
     (data / "of-the-user").chmod(0o600)
     assert modes(data) == {("directory", 0o700), ("file", 0o600)}
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "name", ["thesis.txt", "logs/run.sh", "jobs", "artifacts/.x.part", ".bashrc", "demo-uploads/a"]
+)
+def test_a_directory_of_somebody_else_is_refused_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "home"
+    (data / name).parent.mkdir(parents=True)
+    (data / name).write_text("mine")
+    (data / name).chmod(0o755)
+    data.chmod(0o755)
+
+    def found() -> dict[str, tuple[int, bytes]]:
+        return {
+            str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"")
+            for path in (data, *data.rglob("*"))
+        }
+
+    before = found()
+    with pytest.raises(FileExistsError, match=name.split("/", maxsplit=1)[0]):
+        StateDirectory(data)
+    assert found() == before
+
+
+def test_what_a_service_left_at_its_first_start_is_gone_on_with(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    names = [".lock", "artifacts", "jobs", "logs", "demo-uploads"]
+    for number in range(len(names) + 1):
+        data.mkdir()
+        for name in names[:number]:
+            (data / name).touch() if name == ".lock" else (data / name).mkdir()
+        StateDirectory(data).close()
+        shutil.rmtree(data)
 
 
 def damaged_records() -> Iterator[tuple[str, bytes]]:
