@@ -7,16 +7,21 @@ import io
 import json
 import tarfile
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from compose_runner.analysis.select import reference
+from compose_runner.analysis.select import release as release_tables
 from compose_runner.analysis.select.reference import (
     CACHE_DIR_VARIABLE,
+    ReferenceFile,
     cache_directory,
     fetch_reference,
     load_reference,
+    read_reference,
 )
 from compose_runner.compose.environments import (
     REFERENCE_STUDYSETS_URL,
@@ -34,7 +39,7 @@ from tests.support import synthetic
 from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 DATABASE = synthetic.random_studyset(n_studies=3, analyses_per_study=1, foci_per_analysis=2)
@@ -247,6 +252,85 @@ def test_a_release_with_other_content_is_an_error(
     with pytest.raises(DocumentMalformedError, match="neurostore"):
         load_reference("neurostore", production, cache_dir=tmp_path)
     assert not (tmp_path / "outside.txt").exists()
+
+
+def repacked(release: bytes, change: Callable[[Path], object], tmp_path: Path) -> bytes:
+    """A release of which one file was changed."""
+    with tarfile.open(fileobj=io.BytesIO(release)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = (path.parent for path in tmp_path.rglob("studyset.json"))
+    change(folder)
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.add(folder, arcname=folder.name)
+    return content.getvalue()
+
+
+def with_column(table: str, column: str, value: Any) -> Callable[[Path], object]:
+    """Put one value into every row of a column."""
+
+    def change(folder: Path) -> None:
+        path = folder / f"{table}.parquet"
+        content = pq.read_table(path)
+        index = content.schema.names.index(column)
+        pq.write_table(content.set_column(index, column, pa.array([value] * len(content))), path)
+
+    return change
+
+
+def with_content(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+TABLES = ("studies", "analyses", "coordinates", "metadata", "texts")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            with_column(table, column, value)
+            for table, column in [("studies", "study_id"), ("analyses", "id"), ("analyses", "study_id")]
+            for value in (None, 1, [1], {"a": 1}, 1e308)
+        ),
+        *(with_column("coordinates", "y", value) for value in (float("inf"), -1e308, 10**7, "far", [1.0], {"a": 1.0})),
+        *(with_column("coordinates", "space", value) for value in (5, ["MNI"], {"a": "MNI"})),
+        with_column("analyses", "name", [1]),
+        *(
+            with_content("studyset.json", content)
+            for content in (b"", b"[]", b'"x"', b"[" * 100_000, bytes(range(256)), b'{"a": 1' + b"0" * 5000 + b"}")
+        ),
+        *(
+            with_content(f"{table}.parquet", content)
+            for table in TABLES
+            for content in (b"", b"PAR1" + bytes(400) + b"PAR1")
+        ),
+    ],
+)
+def test_a_release_of_other_tables_is_an_error_before_nimare_reads_them(
+    release: bytes, tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "neurostore.tar.gz"
+    path.write_bytes(repacked(release, change, tmp_path / "changed"))
+    with pytest.raises(DocumentMalformedError, match="neurostore"):
+        read_reference(ReferenceFile("neurostore", path, "https://store", ""))
+
+
+@pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_VALUES", "MOST_TEXT_BYTES"])
+def test_a_table_that_unfolds_to_too_much_is_not_unfolded(
+    release: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    def change(folder: Path) -> None:
+        same = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(["x" * 5000]))
+        pq.write_table(pa.table({"id": same}), folder / "texts.parquet")
+        assert (folder / "texts.parquet").stat().st_size < 20_000  # 100 MB when it is unfolded
+
+    monkeypatch.setattr(release_tables, limit, 10_000)
+    path = tmp_path / "neurostore.tar.gz"
+    path.write_bytes(repacked(release, change, tmp_path / "changed"))
+    with pytest.raises(DocumentMalformedError, match="can be worked with"):
+        read_reference(ReferenceFile("neurostore", path, "https://store", ""))
+    assert pa.default_memory_pool().max_memory() < 80 << 20
 
 
 def test_the_cache_directory_can_be_chosen(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from platformdirs import user_cache_path
 
 from compose_runner.analysis.fetch.downloads import PARTIAL, download
 from compose_runner.analysis.fetch.validation import UNCOUNTED, check_studyset
+from compose_runner.analysis.select.release import read_release
 from compose_runner.analysis.write.result_record import sha256_of
 from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.compose.environments import reference_studysets
@@ -304,7 +305,6 @@ def _extract(path: Path, folder: Path) -> None:
 
 def _read_release(reference: ReferenceFile, document: str, excluded: set[str]) -> Studyset:
     from nimare.nimads import Studyset
-    from nimare.studyset import from_parquet
 
     with tempfile.TemporaryDirectory(prefix="compose-runner-") as folder:
         try:
@@ -315,11 +315,7 @@ def _read_release(reference: ReferenceFile, document: str, excluded: set[str]) -
         manifests = sorted(Path(folder).rglob(_MANIFEST), key=lambda path: len(path.parts))
         if not manifests:
             raise DocumentMalformedError(document, reference.address, f"the archive holds no {_MANIFEST}")
-        try:
-            # a comparison group is selected by its studies alone, so its many annotations are not read
-            store = from_parquet(str(manifests[0].parent), load_annotations=False)
-            studyset = Studyset(store, target=TARGET_SPACE)
-        except (ValueError, KeyError, OSError) as error:
-            raise DocumentMalformedError(document, reference.address, f"its tables cannot be read: {error}") from error
+        store = read_release(manifests[0].parent, document, reference.address)
+        studyset = Studyset(store, target=TARGET_SPACE)
     # a list: NumPy takes a set for one value, and would exclude nothing
     return studyset.exclude_study_ids(sorted(excluded))
