@@ -29,7 +29,7 @@ succeeded; 1 it cannot run, or failed.""",
 )
 @click.argument("meta_analysis_id")
 @environment_option("the service talks to.", default=DEFAULT_ENVIRONMENT, show_default=True)
-@click.option("--no-upload", is_flag=True, help="Compute, but leave Compose as it is.")
+@click.option("--no-upload", is_flag=True, help="Compute, and publish nothing.")
 @click.option(
     "--artifact-prefix", metavar="NAME", help="Name of the job: letters, digits, - and _.  [default: made up]"
 )
@@ -49,7 +49,11 @@ def submit(
     as_json: bool,
     **wanted: Any,
 ) -> None:
-    """Start a job for META_ANALYSIS_ID."""
+    """Start a job for META_ANALYSIS_ID.
+
+    Without --no-upload the result becomes public on its page on Compose. Nobody is asked: the job may end long after
+    the command.
+    """
 
     def action() -> bool:
         client = make_client(endpoint, profile)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +16,10 @@ from compose_runner.analysis.compute.checkpoints import CHECKPOINTS
 from compose_runner.commands import run
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.progress import ProgressRecord, Stage
+from compose_runner.run import run as run_in_python
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -132,6 +139,57 @@ def test_the_first_commands_of_the_readme_install_this_runner_and_publish_nothin
     assert "--version" in runs[0]
     for line in runs[1:]:
         assert "--no-upload" in line or "--bundle" in line or "painDemoALE1" in line
+
+
+# what starts a run or a job, in a shell or in Python
+STARTS = re.compile(
+    r"""(?:^|[`$])\s*compose-run(?:ner\ (?:run|submit))?\ (?!-)[\w"'.<-]+[^`]*
+      | (?<![\w.])(?:run|client\.submit)\((?=["'])[^)]*""",
+    re.VERBOSE,
+)
+# what does not publish; the demo's meta-analysis is on a Compose of its own
+KEEPS = ("--no-upload", "no_upload=True", "--bundle", "bundle=", "painDemoALE1", "META_ANALYSIS_ID")
+
+
+def commands_that_publish(text: str) -> list[str]:
+    """Commands in a text that make something public, and whose line does not say so."""
+    return [
+        line.strip()
+        for line in text.splitlines()
+        for found in STARTS.findall(line)
+        if not any(word in found for word in KEEPS) and not re.search("publi[sc]|without", line)
+    ]
+
+
+def shown_texts() -> Iterator[tuple[str, str]]:
+    for path in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / "examples").iterdir()]:
+        if path.name != "CHANGELOG.md":
+            yield path.name, path.read_text(encoding="utf-8")
+    for name in (None, *cli.compose_runner.list_commands(click.Context(cli.compose_runner))):
+        yield name or "help", CliRunner().invoke(cli.compose_runner, [*([name] if name else []), "--help"]).output
+    yield "run()", str(run_in_python.__doc__)
+
+
+@pytest.mark.parametrize(("name", "text"), [pytest.param(*one, id=one[0]) for one in shown_texts()])
+def test_no_command_that_is_shown_anywhere_publishes_without_saying_so(name: str, text: str) -> None:
+    assert commands_that_publish(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("compose-run YOUR_ID", "$ compose-run abc --n-cores 2", "compose-runner submit YOUR_ID --follow"),
+        *("Type `compose-runner run abc`.", 'url, result = run("abc")', 'job = client.submit("abc", n_cores=2)'),
+    ],
+)
+def test_a_command_that_publishes_would_be_found(text: str) -> None:
+    assert commands_that_publish(text)
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_the_help_of_what_publishes_says_so(command: str) -> None:
+    shown = CliRunner().invoke(cli.compose_runner, [command, "--help"]).output.partition("Options:")[0]
+    assert "Without --no-upload the result becomes public" in " ".join(shown.split())
 
 
 def test_the_command_line_and_the_light_part_import_no_numpy() -> None:
