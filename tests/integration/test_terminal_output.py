@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from rich.console import Console
 
-from compose_runner import errors
+from compose_runner import cli, errors
 from compose_runner.commands import exit_codes
 from compose_runner.commands.terminal import records_on
 from compose_runner.local.http_server import HttpServer, JsonHandler
@@ -123,6 +124,13 @@ def test_no_command_writes_control_characters_of_a_service(endpoint: str, argume
     shown = _on_a_terminal(arguments).replace("\r\n", "\n")
     assert _HIDDEN.findall(_OF_RICH.sub("", shown).replace("\r", "")) == []
     assert ("\x1b[31malarm" in shown) is False
+
+
+def test_every_command_that_shows_what_a_service_says_is_tried() -> None:
+    ours = {"run", "publish", "serve"}  # texts of documents, and of this machine
+    assert {arguments[0] for arguments in _COMMANDS} | ours == set(
+        cli.compose_runner.list_commands(click.Context(cli.compose_runner))
+    )
 
 
 def test_a_refusal_in_a_services_words_is_one_visible_line(endpoint: str) -> None:

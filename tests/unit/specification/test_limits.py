@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from compose_runner.analysis.compute.prediction import PredictedRun, Prediction
 from compose_runner.errors import EXIT_CANNOT_RUN, LimitExceededError
 from compose_runner.progress import Stage
-from compose_runner.specification.limits import NO_LIMITS, JobLimits
+from compose_runner.specification.limits import ITERATIONS, NO_LIMITS, JobLimits
 from compose_runner.specification.parsing import Specification, parse_specification
 from compose_runner.specification.signatures import signatures
 
@@ -82,15 +82,27 @@ def test_iterations_that_are_allowed_or_never_drawn_are_not_refused(asked: Speci
 
 
 def test_every_argument_of_nimare_that_counts_iterations_is_known() -> None:
+    found = signatures()
+    of_all = [
+        *(signature.parameters for signature in found.estimators.values()),
+        *(
+            parameters
+            for signature in found.estimators.values()
+            for methods in signature.corrections.values()
+            for parameters in methods.values()
+        ),
+        *found.kernels.values(),
+    ]
     names = {
         name
-        for signature in signatures().estimators.values()
-        for name in signature.parameters
-        if "iter" in name or "sample" in name.removesuffix("_size") or "perm" in name
+        for parameters in of_all
+        for name in parameters
+        if "iter" in name
+        or "perm" in name
+        or "boot" in name
+        or "draw" in name
+        or "sample" in name.removesuffix("_size")
     }
-
-    from compose_runner.specification.limits import ITERATIONS
-
     assert {name for name in names if name.startswith("n_") or "iterations" in name} <= set(ITERATIONS)
 
 
