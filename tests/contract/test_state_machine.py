@@ -9,20 +9,20 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from compose_runner.local.aws.call_faults import CallFault
 from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.aws.tasks import TaskFault, Tasks
+from tests.support.aws_answers import QUOTAS, STARTS_LATER, Answers, answers_of_aws, budget, documents, is_told
+from tests.support.state_machine import BUDGET, DEFINITION, EXPLAINED, KEYS_PATH, filled, job, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEFINITION = (Path(__file__).parents[2] / "task" / "state_machine.asl.json").read_text()
-BUDGET = "compose-runner-monthly"
-KEYS_PATH = "/compose-runner/jobs"
 # exits with the codes listed in CODES, one for each attempt; prints its environment; SLEEP keeps it running
 STAND_IN = """
 import json, os, sys, time
@@ -42,33 +42,20 @@ class Machine:
     aws: EmbeddedAws
     made: dict[str, str]
     job: str
+    waits: bool = True
 
     def definition(self, **changed: str) -> str:
         """Fill in the definition, with waits as short as they can be."""
         values = {
-            "Partition": "aws",
             "AccountId": self.aws.account,
-            "BudgetGuard": "on",
-            "BudgetName": BUDGET,
-            "TimeoutSeconds": "60",
-            "RetryAttempts": "2",
-            "RetrySeconds": "1",
-            "CapacityProvider": "FARGATE_SPOT",
             "StandardTaskDefinition": self.made["standard"],
             "LargeTaskDefinition": self.made["large"],
             "Cluster": self.made["cluster"],
             "SubnetOne": self.made["subnet"],
             "SubnetTwo": self.made["subnet"],
             "SecurityGroup": self.made["security_group"],
-            "KeyParametersPath": KEYS_PATH,
-        } | changed
-        text = re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], DEFINITION)
-        document = json.loads(text)
-        for state in document["States"].values():
-            for retrier in state.get("Retry", []):
-                if retrier["MaxAttempts"]:
-                    retrier.update(IntervalSeconds=1, BackoffRate=1, MaxAttempts=1)
-        return json.dumps(document)
+        }
+        return json.dumps(filled(values | changed, quota_waits=2, waits=self.waits))
 
     def start(
         self,
@@ -77,27 +64,26 @@ class Machine:
         size: str = "standard",
         behaviour: str = "false",
         refused: dict[str, str] | None = None,
+        document: Any = None,
         **changed: str,
     ) -> str:
         """Start one job and return its execution's ARN."""
-        states = self.aws.client("stepfunctions")
-        machine = states.create_state_machine(
+        step_functions = self.aws.client("stepfunctions")
+        machine = step_functions.create_state_machine(
             name=f"machine-{self.job}",
             definition=self.definition(**changed),
             roleArn="arn:aws:iam::123456789012:role/jobs",
         )
-        job = {
-            "artifact_prefix": self.job,
-            "meta_analysis_id": "ataCTPAt2LMw",
-            "environment": "production",
-            "no_upload": behaviour,
-            "n_cores": codes,
-            "task_size": size,
-            "results": {"bucket": "results-bucket", "prefix": "compose-runner/results"},
-            **({"refused": refused} if refused else {}),
-        }
-        started: dict[str, str] = states.start_execution(
-            stateMachineArn=machine["stateMachineArn"], name=self.job, input=json.dumps(job)
+        if document is None:
+            document = job(
+                self.job,
+                no_upload=behaviour,
+                n_cores=codes,
+                task_size=size,
+                **({"refused": refused} if refused else {}),
+            )
+        started: dict[str, str] = step_functions.start_execution(
+            stateMachineArn=machine["stateMachineArn"], name=self.job, input=json.dumps(document)
         )
         return started["executionArn"]
 
@@ -151,8 +137,8 @@ class Machine:
     def remove_budget(self) -> None:
         """Delete the budget, if there is one."""
         budgets = self.aws.client("budgets")
-        for budget in budgets.describe_budgets(AccountId=self.aws.account)["Budgets"]:
-            budgets.delete_budget(AccountId=self.aws.account, BudgetName=budget["BudgetName"])
+        for found in budgets.describe_budgets(AccountId=self.aws.account)["Budgets"]:
+            budgets.delete_budget(AccountId=self.aws.account, BudgetName=found["BudgetName"])
 
 
 def until(happens: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -173,6 +159,7 @@ def embedded() -> Iterator[tuple[EmbeddedAws, dict[str, str]]]:
 def machine(embedded: tuple[EmbeddedAws, dict[str, str]]) -> Machine:
     aws, made = embedded
     aws.tasks.faults.clear()
+    aws.call_faults.clear()
     machine = Machine(aws, made, job=f"job-{uuid.uuid4()}")
     machine.set_budget(spent="12.34")
     return machine
@@ -183,17 +170,20 @@ def test_substitutions_are_quoted_so_that_the_file_is_json_before_they_are_made(
 
 
 def test_every_path_that_does_not_succeed_ends_in_fail() -> None:
-    states = json.loads(DEFINITION)["States"]
-    assert [name for name, state in states.items() if state.get("End")] == ["Done"]
-    assert all(catcher["Next"] != "Done" for state in states.values() for catcher in state.get("Catch", []))
+    machine = json.loads(DEFINITION)
+    outer = machine["States"]
+    assert [name for name, one in outer.items() if one["Type"] == "Succeed" or one.get("End")] == ["Done"]
+    assert {one["Type"] for name, one in outer.items() if "Next" not in one and name != "Done"} == {"Choice", "Fail"}
+    inner = outer["Job"]["Branches"][0]["States"]
+    assert [name for name, one in inner.items() if one.get("End")] == ["JobDone", "Explained"]
+    assert all(catcher["Next"] != "Done" for _, one in states(machine) for catcher in one.get("Catch", []))
 
 
 def test_every_state_can_be_reached() -> None:
-    document = json.loads(DEFINITION)
-    inner = document["States"]["RunShards"]["ItemProcessor"]
-    starts = {document["StartAt"], inner["StartAt"]}
+    machine = json.loads(DEFINITION)
+    starts = set(re.findall(r'"StartAt": "(\w+)"', DEFINITION))
     named = {*starts, *re.findall(r'"(?:Next|Default)": "(\w+)"', DEFINITION)}
-    assert named == {*document["States"], *inner["States"]}
+    assert named == {name for name, _ in states(machine)}
 
 
 @pytest.mark.parametrize("size", ["standard", "large"])
@@ -313,12 +303,6 @@ def test_what_failed_on_spot_goes_on_on_demand(machine: Machine) -> None:
             TaskFault("Capacity is unavailable at this time. Please try again later", refused="ClientException"),
             "CapacityUnavailable",
         ),
-        (
-            TaskFault(
-                "You've reached the limit on the number of vCPUs you can run concurrently", refused="ClientException"
-            ),
-            "CapacityUnavailable",
-        ),
         (TaskFault("Timeout waiting for network interface provisioning to complete."), "CapacityUnavailable"),
         (TaskFault("Capacity is unavailable at this time."), "CapacityUnavailable"),
     ],
@@ -429,3 +413,85 @@ def test_a_large_task_without_enough_memory_fails_with_that_reason(machine: Mach
     assert (described["status"], described["error"]) == ("FAILED", "OutOfMemory")
     assert "more memory" in described["cause"]
     assert machine.entered(execution).count("RunAnalysis") == 1
+
+
+# ---- what AWS answers and moto does not
+
+
+@pytest.mark.parametrize(("spent", "error"), [(12.5, None), (100, "BudgetExceeded"), (None, "BudgetUnavailable")])
+def test_a_budget_counts_when_its_amounts_are_numbers(machine: Machine, spent: float | None, error: str | None) -> None:
+    machine.aws.call_faults.add("ReadBudget", CallFault(output=budget(spent, 100)["output"]))
+
+    assert machine.run().get("error") == error
+
+
+def test_a_launch_that_fails_without_a_cause_is_tried_again(machine: Machine) -> None:
+    machine.aws.call_faults.add("RunAnalysis", CallFault("ECS.NeverSeenException"))
+
+    assert machine.run()["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("text", QUOTAS)
+def test_a_job_waits_for_a_quota_and_keeps_its_attempts(machine: Machine, text: str) -> None:
+    machine.aws.tasks.faults.extend([TaskFault(text, refused="ClientException")] * 2)
+
+    described = machine.run(RetryAttempts="0")
+
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["output"])["attempts"] == 1
+
+
+def test_a_network_interface_without_an_address_is_tried_again(machine: Machine) -> None:
+    # its capital letters are those of the documentation
+    machine.aws.tasks.faults.append(TaskFault(STARTS_LATER[1]))
+
+    assert machine.run()["status"] == "SUCCEEDED"
+
+
+def test_a_definition_that_was_deregistered_launches_nothing_and_is_named(machine: Machine) -> None:
+    containers = machine.aws.client("ecs")
+    old = containers.register_task_definition(
+        family="standard",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{"name": "task", "image": "task"}],
+    )["taskDefinition"]["taskDefinitionArn"]
+    containers.deregister_task_definition(taskDefinition=old)
+
+    described = machine.run(StandardTaskDefinition=old)
+
+    assert (described["status"], described["error"]) == ("FAILED", "LaunchFailed")
+    assert "TaskDefinition is inactive" in described["cause"]
+    assert machine.launched() == []
+
+
+@given(answers=answers_of_aws, document=documents)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_whatever_is_answered_a_job_ends_explained_and_its_keys_are_deleted(
+    embedded: tuple[EmbeddedAws, dict[str, str]], answers: Answers, document: dict[str, Any]
+) -> None:
+    aws, made = embedded
+    machine = Machine(aws, made, job=f"job-{uuid.uuid4()}", waits=False)
+    aws.tasks.faults.clear()
+    aws.call_faults.clear()
+    for name, given_answers in answers.items():
+        repeated = [*given_answers, *given_answers[-1:] * (0 if name in ("ReadBudget", "ForgetKeys") else 400)]
+        aws.call_faults.add(
+            name, *(CallFault(one.get("error"), one.get("cause"), one.get("output")) for one in repeated)
+        )
+    key = f"{KEYS_PATH}/{machine.job}/nsc_key"
+    aws.client("ssm").put_parameter(Name=key, Value="secret", Type="SecureString")
+
+    described = aws.wait_for(machine.start(document=document))
+
+    if described["status"] == "SUCCEEDED" or "refused" in document:
+        return
+    assert described["error"] in EXPLAINED, described
+    assert described["cause"]
+    assert aws.client("ssm").get_parameters(Names=[key])["Parameters"] == [] or "ForgetKeys" in answers
+    if described["error"] == "UnexpectedFailure":
+        assert not all(is_told(name, answers) for name in answers), described

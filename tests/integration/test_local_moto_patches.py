@@ -29,6 +29,7 @@ from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguagePa
 from moto.stepfunctions.parser.asl.utils import json_path
 
 from compose_runner.local.aws import moto_patches
+from compose_runner.local.aws.call_faults import CallFault
 from compose_runner.local.aws.emulator import EmbeddedAws
 from compose_runner.local.aws.moto_patches import run_task as run_task_patches
 from compose_runner.local.aws.tasks import TaskFault
@@ -167,6 +168,16 @@ def test_the_interpreter_looks_for_another_server(bench: Bench, monkeypatch: pyt
     monkeypatch.setenv("MOTO_PORT", "9")  # nobody listens there
     with moto_patches.without("shared clients"):
         assert bench.run()["status"] == "FAILED"
+
+
+def test_an_answer_of_aws_is_not_given(bench: Bench) -> None:
+    try:
+        bench.aws.call_faults.add("Run", CallFault("ECS.ServerException", "Service Unavailable"))
+        with moto_patches.without("answers of AWS"):
+            assert bench.run()["status"] == "SUCCEEDED"
+        assert bench.run()["error"] == "ECS.ServerException"
+    finally:
+        bench.aws.call_faults.clear()
 
 
 def test_exit_codes_are_not_seen(bench: Bench) -> None:
@@ -514,6 +525,7 @@ TESTED = {
     test_a_tasks_times_cannot_be_an_output: ["times in answers"],
     test_the_interpreter_does_not_know_every_service: ["service names"],
     test_the_interpreter_looks_for_another_server: ["shared clients"],
+    test_an_answer_of_aws_is_not_given: ["answers of AWS"],
     test_exit_codes_are_not_seen: ["exit codes"],
     test_a_stopped_execution_leaves_its_task_running: ["abandoned tasks"],
     test_a_retry_ends_at_once: ["token per attempt"],

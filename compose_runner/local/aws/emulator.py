@@ -23,6 +23,7 @@ from moto.core.config import default_user_config
 from moto.moto_api._internal import moto_api_backend
 
 from compose_runner.local.aws import moto_patches
+from compose_runner.local.aws.call_faults import CallFaults
 from compose_runner.local.aws.containers import STOP_SECONDS, ContainerRunner
 from compose_runner.local.aws.environment import aws_environment, process_environment
 from compose_runner.local.aws.log_streams import LogStreams
@@ -72,6 +73,8 @@ class EmbeddedAws:
         What writes log records, once it has started.
     store : Store
         What outlives memory; nothing without :meth:`keep_in`.
+    call_faults : CallFaults
+        What the next calls of a state machine are answered instead of what moto would say.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class EmbeddedAws:
         # made anew at every start: who does not know them gets no answer; what a role can do is not simulated
         self.keys = AccessKeys.random()
         self.store: Store = MemoryOnly()
+        self.call_faults = CallFaults()
         self.tasks: Tasks
         self.log_streams: LogStreams
         self._environment = dict(environment or {})

@@ -10,6 +10,7 @@ from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ecs import models as ecs_models
+from moto.ecs.exceptions import ECSException
 
 from compose_runner.local.aws.moto_patches.host import host
 from compose_runner.local.aws.moto_patches.patch import Kind, Patch
@@ -23,6 +24,13 @@ _original_describe_tasks = ecs_models.EC2ContainerServiceBackend.describe_tasks
 def _run_task(self: Any, *arguments: Any, **named: Any) -> Any:
     with _run_task_lock:
         tasks = _original_run_task(self, *arguments, **named)
+    definition = self.describe_task_definition(tasks[0].task_definition_arn) if tasks else None
+    if definition is not None and definition.status == "INACTIVE":
+        for task in tasks:
+            forget_task(task.cluster_arn, task.task_arn)
+        # "You can't use an INACTIVE task definition to run new tasks": ECS, Deregistering a task definition revision;
+        # the text is that of aws/aws-cdk#12080 and DefangLabs/defang#775
+        raise ECSException("ClientException", "TaskDefinition is inactive")
     for task in tasks:
         task.last_status = "PROVISIONING"
         task.containers[0].last_status = "PENDING"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from compose_runner.local.aws.call_faults import CallFaults
     from compose_runner.local.aws.signatures import AccessKeys
     from compose_runner.local.aws.tasks import Tasks
 
@@ -74,6 +75,7 @@ class Host(Protocol):
 
     endpoint: str
     keys: AccessKeys
+    call_faults: CallFaults
     tasks: Tasks
     store: Store
 

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
+from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import (
     StateTaskService,
 )
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils import boto_client
 from moto.stepfunctions.parser.utils import camel_to_snake_case
 
@@ -62,6 +71,39 @@ def _response_value(response_value: Any) -> Any:
     if isinstance(response_value, datetime):
         return int(response_value.timestamp() * 1000)
     return _original_response_value(response_value)
+
+
+_original_eval_execution = StateTaskService._eval_execution
+
+
+def _eval_execution(self: Any, env: Any) -> None:
+    fault = host().call_faults.take(self.name)
+    if fault is None:
+        _original_eval_execution(self, env)
+        return
+    # what the call would have been given may fail before it is made
+    self._eval_parameters(env=env)
+    if fault.error is None:
+        env.stack.append(fault.output)
+        return
+    details = TaskFailedEventDetails(
+        resource=self._get_sfn_resource(), resourceType=self._get_sfn_resource_type(), error=fault.error
+    )
+    if fault.cause is not None:
+        details["cause"] = fault.cause
+    known = fault.error in {known.to_name() for known in StatesErrorNameType}
+    raise FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=(
+                StatesErrorName(typ=StatesErrorNameType.from_name(fault.error))
+                if known
+                else ErrorName(error_name=fault.error)
+            ),
+            event_type=HistoryEventType.TaskFailed,
+            event_details=EventDetails(taskFailedEventDetails=details),
+        )
+    )
 
 
 _client_lock = threading.Lock()
@@ -136,6 +178,15 @@ PATCHES = (
                 "cloudwatchlogs": "logs",
             }
         },
+    ),
+    Patch(
+        "answers of AWS",
+        Kind.OURS,
+        "moto/stepfunctions/parser/asl/component/state/exec/state_task/service/state_task_service.py",
+        "A call is answered by moto alone; here a test may say what AWS answers otherwise, such as amounts of a "
+        "budget that are numbers, or an error without a cause.",
+        StateTaskService,
+        {"_eval_execution": _eval_execution},
     ),
     Patch(
         "shared clients",
