@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 from compose_runner.service import observability, settings
 from compose_runner.service.aws.records import REFUSED_STREAMS
 from compose_runner.service.storage import DEFAULT_RESULTS_PREFIX
+from tests.support.state_machine import DEFINITION, state
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -22,7 +23,6 @@ REPOSITORY = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
 PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
-DEFINITION = (REPOSITORY / "task" / "state_machine.asl.json").read_text()
 
 FUNCTIONS = {
     "submit": "ComposeRunnerSubmit",
@@ -440,20 +440,34 @@ def test_every_substitution_of_the_definition_is_given_and_used() -> None:
 
 
 @pytest.mark.parametrize("size", ["Standard", "Large"])
+def test_a_job_keeps_its_task_definition_when_the_stack_is_updated(size: str) -> None:
+    # CloudFormation deregisters the revision that an update replaces (aws/aws-cdk#24372), and "you can't use an
+    # INACTIVE task definition to run new tasks" (ECS, Deregistering a task definition revision)
+    definition = RESOURCES[f"{size}TaskDefinition"]
+    assert definition["UpdateReplacePolicy"] == "Retain"
+    # a revision, not the family: an update would otherwise mix two versions in one job
+    given = RESOURCES["ComposeRunnerStateMachine"]["Properties"]["DefinitionSubstitutions"]
+    assert given[f"{size}TaskDefinition"] == {"Ref": f"{size}TaskDefinition"}
+    (statement,) = [one for one in statements(ROLES["state machine"]) if "ecs:RunTask" in one["Action"]]
+    assert any(f"-{size.lower()}:*" in resource["Fn::Sub"] for resource in statement["Resource"])
+
+
+def test_the_state_machine_logs_errors_alone() -> None:
+    assert RESOURCES["ComposeRunnerStateMachine"]["Properties"]["Logging"]["Level"] == "ERROR"
+
+
+@pytest.mark.parametrize("size", ["Standard", "Large"])
 def test_a_task_has_two_minutes_to_end_and_a_log_of_its_own(size: str) -> None:
     properties = RESOURCES[f"{size}TaskDefinition"]["Properties"]
     (container,) = properties["ContainerDefinitions"]
     assert container["StopTimeout"] == 120
-    assert (
-        container["Name"]
-        == json.loads(DEFINITION)["States"]["RunAnalysis"]["Parameters"]["Overrides"]["ContainerOverrides"][0]["Name"]
-    )
+    assert container["Name"] == state("RunAnalysis")["Parameters"]["Overrides"]["ContainerOverrides"][0]["Name"]
     assert container["LogConfiguration"]["Options"]["awslogs-group"] == {"Ref": "TaskLogGroup"}
     assert properties["RuntimePlatform"]["CpuArchitecture"] == {"Ref": "TaskArchitecture"}
 
 
 def test_the_overrides_of_a_task_stay_far_below_what_ecs_takes() -> None:
-    overrides = json.loads(DEFINITION)["States"]["RunAnalysis"]["Parameters"]["Overrides"]
+    overrides = state("RunAnalysis")["Parameters"]["Overrides"]
     # every value that a client chooses, at its longest
     assert len(json.dumps(overrides)) + 10 * 256 < 8192
 
