@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +18,15 @@ from compose_runner.service.observability import logger
 from compose_runner.service.storage import KEY_NAMES, JobPaths
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from compose_runner.service.ports import Artifacts, Execution, Executions, UploadKeys
 
 # PENDING_REDRIVE is an execution that somebody is about to start again
 _RUNNING = frozenset({"RUNNING", "PENDING_REDRIVE"})
 _STOP_REASON = "A client stopped it."
+# DescribeExecution is "eventually consistent" (Step Functions API reference): it may not know yet what was just begun
+_NEW_JOB_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class StatusService:
         Prefix of all jobs in the bucket, for executions whose input does not name it.
     allow_cancel : bool
         Whether clients may stop jobs.
+    pause : callable
+        Waits for so many seconds before a job that is not there is looked for once more.
     """
 
     executions: Executions
@@ -43,6 +50,7 @@ class StatusService:
     keys: UploadKeys
     results_prefix: str
     allow_cancel: bool = False
+    pause: Callable[[float], None] = time.sleep
 
     def status(self, job_id: str) -> StatusReply:
         """Describe a job.
@@ -83,6 +91,9 @@ class StatusService:
 
     def _find(self, job_id: str) -> Execution:
         execution = self.executions.find(job_id)
+        if execution is None:
+            self.pause(_NEW_JOB_SECONDS)
+            execution = self.executions.find(job_id)
         if execution is None:
             raise JobMissingError("There is no job with this job_id.")
         return execution

@@ -79,11 +79,27 @@ def test_a_failed_job_tells_the_engines_account_as_well() -> None:
     assert (reply["error_name"], reply["cause"]) == ("BudgetExceeded", "The monthly budget is spent.")
 
 
+def test_a_job_that_was_submitted_just_now_is_found() -> None:
+    executions = ExecutionsInMemory()
+    found = Execution("id-of-job", "job", "RUNNING", STARTED)
+    jobs = StatusService(
+        executions,
+        ArtifactsInMemory(),
+        KeysInMemory(),
+        "results",
+        pause=lambda _: executions.kept.update(job=found),
+    )
+
+    assert jobs.status("id-of-job").status == "RUNNING"
+
+
 def test_a_job_that_does_not_exist_and_an_id_of_another_kind_are_told_apart() -> None:
-    jobs = StatusService(ExecutionsInMemory(), ArtifactsInMemory(), KeysInMemory(), "results")
+    waited: list[float] = []
+    jobs = StatusService(ExecutionsInMemory(), ArtifactsInMemory(), KeysInMemory(), "results", pause=waited.append)
 
     with pytest.raises(JobMissingError):
         jobs.status("id-of-job")
+    assert waited == [1.0]
     with pytest.raises(RequestError):
         jobs.status("something")
 
