@@ -272,6 +272,32 @@ def test_every_state_is_entered(interpreter: Witness) -> None:
     assert set(STATES) - entered == set()
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"RunAnalysis": [{"error": "States.TaskFailed", "cause": "{cut off}"}]},
+        {"ReadBudget": [budget("a lot", 100)]},
+        {"RunAnalysis": [stopped(103, Containers={"0": {"ExitCode": 103}})]},
+    ],
+    ids=["cause", "amount", "containers"],
+)
+def test_what_no_path_can_tell_is_caught_and_named(interpreter: Witness, answers: Answers) -> None:
+    # "A retry or catch on States.ALL won't catch States.Runtime errors" (Handling errors in Step Functions workflows):
+    # what AWS calls so must not happen at all. Text that is no JSON is all that is left.
+    ended = run(interpreter, answers)
+
+    assert ended.error in EXPLAINED
+    assert deleted(ended) == [NAMES]
+
+
+def test_a_shard_that_cannot_be_read_does_not_end_the_job_unexplained(interpreter: Witness) -> None:
+    broken = {"error": "States.TaskFailed", "cause": "{cut off}"}
+
+    ended = run(interpreter, {"RunAnalysis": [stopped(102), DONE], "RunShard/1": [broken, DONE]})
+
+    assert ended.status == "SUCCEEDED" or ended.error in EXPLAINED
+
+
 @given(
     document=documents,
     answers=any_answers,
@@ -296,3 +322,12 @@ def test_whatever_is_answered_a_job_ends_explained_and_its_keys_are_deleted(
     assert deleted(ended)[-1] == NAMES
     if ended.error == "UnexpectedFailure":
         assert not all(is_told(name, answers) for name in answers), ended
+
+
+def test_a_definition_that_step_functions_would_refuse_is_refused(interpreter: Witness) -> None:
+    # asl-validator is part of the interpreter, and reads schema, paths and names of states
+    broken = filled()
+    broken["States"]["HasFailed"]["Default"] = "NoSuchState"
+
+    with pytest.raises(AssertionError, match="NoSuchState"):
+        interpreter.run(broken, job(), {})

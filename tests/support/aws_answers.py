@@ -191,7 +191,7 @@ errors = st.sampled_from(
         "ShardStopped",
     ]
 )
-causes = descriptions.map(json.dumps) | texts | json_values.map(json.dumps)
+causes = descriptions.map(json.dumps) | st.sampled_from(["{cut off}", "{"]) | texts | json_values.map(json.dumps)
 amounts = st.floats(0, 200) | st.floats(0, 200).map(str) | json_values.filter(lambda value: not isinstance(value, str))
 
 
