@@ -32,6 +32,7 @@ VERSIONS = {
 def account(factor: int = 1) -> dict[str, Any]:
     """What the accounting of one group says."""
     return {
+        "selected": {"studies": 20 * factor + 1, "analyses": 20 * factor + 2},
         "used": {
             "studies": 20 * factor,
             "experiments": 20 * factor,

@@ -120,6 +120,7 @@ def _entries() -> dict[str, str]:
 class _Group:
     """The numbers of one group; None where the record does not have them."""
 
+    selected: int | None
     studies: int
     experiments: int
     foci: int
@@ -141,6 +142,7 @@ def _read_groups(metadata: Mapping[str, Any]) -> Iterator[tuple[str, _Group]]:
         yield (
             name,
             _Group(
+                selected=(account.get("selected") or {}).get("studies"),
                 studies=int(used.get("studies", counts.get("studies", 0))),
                 experiments=int(used.get("experiments", counts.get("analyses", 0))),
                 foci=int(used.get("foci", counts.get("foci", 0)) or 0),
@@ -175,6 +177,12 @@ def _describe_groups(specification: Specification, groups: list[tuple[str, _Grou
         else:
             experiments = f"{_count(group.experiments, 'experiment')} from {_count(group.studies, 'study', 'studies')}"
             yield f"{who} included {_count(group.foci, 'focus', 'foci')} of {experiments}{people}."
+        if group.selected is not None and group.selected > group.studies:
+            without = group.selected - group.studies
+            lacking = "image that could be used" if specification.image_based else "focus within the brain mask"
+            yield (
+                f"{_count(without, 'further study', 'further studies')} {_were(without)} selected, but had no {lacking}."
+            )
     if not specification.image_based:
         yield (
             "Contrasts of the same study were combined into one experiment, so that no study counts twice "
@@ -215,16 +223,17 @@ def _describe_space(specification: Specification, groups: list[_Group]) -> Itera
     taken = _total(group.taken_as_mni for group in groups)
     if taken:
         yield f"{_count(taken, 'focus', 'foci')} of an unknown space {_were(taken)} taken as MNI coordinates."
-    lost = [
-        f"{_count(number, 'focus', 'foci')} {where}"
-        for number, where in (
-            (_total(group.outside for group in groups), "outside of the mask"),
-            (_total(group.without_coordinates for group in groups), "without coordinates"),
+    outside = _total(group.outside for group in groups)
+    if outside:
+        # NiMARE is given them too: kernels reach into the mask
+        yield (
+            f"{_count(outside, 'further focus', 'further foci')} outside the mask {_were(outside)} not counted, and "
+            f"entered the analysis only as far as the kernel around {'it' if outside == 1 else 'them'} reaches into the "
+            "mask."
         )
-        if number
-    ]
-    if lost:
-        yield f"Not used were {' and '.join(lost)}."
+    without = _total(group.without_coordinates for group in groups)
+    if without:
+        yield f"{_count(without, 'focus', 'foci')} without coordinates {_were(without)} left out."
 
 
 def _describe_clusters(specification: Specification, metadata: Mapping[str, Any]) -> Iterator[str]:
