@@ -151,15 +151,16 @@ def run_job(
         )
         if save_bundle_to is not None:
             save_bundle(inputs, save_bundle_to)
+        progress.start(Stage.SELECT)
+        studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
+        compute.build(specification)
+        audited = compute.audit_inputs(studies)
+        audited.log()
+        audited.refuse()
         # an earlier result stays until there is something to compute
         directory.clear()
         prepare_publish(directory, inputs, compose_environment)
 
-        progress.start(Stage.SELECT)
-        studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
-        audited = compute.audit_inputs(studies)
-        audited.log()
-        audited.refuse()
         permutations = plan_permutations(
             monte_carlo, inputs, specification, studies.counts, options, directory, progress
         )

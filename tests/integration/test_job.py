@@ -18,13 +18,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from compose_runner.analysis.job import publish_again, run_job
-from compose_runner.errors import AnalysisError, PublishError, ResultDirectoryError, SelectionError, SpecificationError
+from compose_runner.errors import (
+    AnalysisError,
+    ComposeRunnerError,
+    PublishError,
+    ResultDirectoryError,
+    SelectionError,
+    SpecificationError,
+)
 from compose_runner.progress import Progress, ProgressRecord, Stage
 from tests.support import synthetic
 from tests.support.compose_stand_in import Answer, ComposeStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 META_ANALYSIS = "syntheticOne"
 RUN_KEY = "run-key-of-the-synthetic-one"
@@ -432,3 +439,54 @@ def test_the_result_is_usable_right_away(bundle: Path, tmp_path: Path) -> None:
     again = pickle.loads((tmp_path / "meta_results.pkl").read_bytes())
     assert again.maps.keys() == outcome.result.maps.keys()
     gc.unfreeze()
+
+
+def _nothing_selected(documents: dict[str, Any]) -> None:
+    for note in documents["annotation"]["notes"]:
+        note["note"] = dict.fromkeys(note["note"], False)
+
+
+def _no_sample_sizes(documents: dict[str, Any]) -> None:
+    documents["specification"]["estimator"]["args"] = {"kernel__fwhm": None, "kernel__sample_size": None}
+    for study in documents["studyset"]["studies"]:
+        study["metadata"] = {}
+        for analysis in study["analyses"]:
+            analysis["metadata"] = {}
+
+
+def _all_outside(documents: dict[str, Any]) -> None:
+    for study in documents["studyset"]["studies"]:
+        for analysis in study["analyses"]:
+            for point in analysis["points"]:
+                point["coordinates"] = [500, 500, 500]
+
+
+def _no_maps(documents: dict[str, Any]) -> None:
+    documents["specification"] = synthetic.specification("Stouffers", {}, kind="IBMA")
+
+
+def _a_mask_that_is_no_file(documents: dict[str, Any]) -> None:
+    documents["specification"]["mask"] = "/nowhere/mask.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "change", [_nothing_selected, _no_sample_sizes, _all_outside, _no_maps, _a_mask_that_is_no_file]
+)
+def test_a_refused_job_leaves_the_result_of_an_earlier_one_as_it_is(
+    change: Callable[[dict[str, Any]], None], finished: Path, tmp_path: Path
+) -> None:
+    result_dir = tmp_path / "result"
+    shutil.copytree(finished, result_dir)
+    before = {path: path.read_bytes() for path in result_dir.iterdir() if path.is_file()}
+    documents = _documents()
+    change(documents)
+    refused = tmp_path / "refused.json"
+    refused.write_text(json.dumps(documents), encoding="utf-8")
+
+    with pytest.raises(ComposeRunnerError) as error:
+        run_job("another", bundle=refused, result_dir=result_dir, n_cores=1, report=False)
+
+    assert error.value.exit_code == 1
+    assert str(error.value).endswith(".")
+    assert {path: path.read_bytes() for path in result_dir.iterdir() if path.is_file()} == before
+    assert len(before) > 10
