@@ -120,6 +120,18 @@ class StatusRequest(Request):
             examples=["arn:aws:states:us-east-1:123456789012:execution:compose-runner:my-job"],
         ),
     ]
+    include: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(logs|artifacts)(,(logs|artifacts)){0,3}$",
+            description="What the reply has besides the status: logs, artifacts (once the job has ended), or both "
+            "with a comma between them.",
+        ),
+    ] = None
+    logs_from: Annotated[
+        EpochMilliseconds | None,
+        Field(description="Included records begin here, in epoch milliseconds; by default with the job."),
+    ] = None
 
 
 class LogsRequest(Request):
@@ -175,23 +187,6 @@ class SubmitReply(Reply):
     ] = None
 
 
-class StatusReply(Reply):
-    """How the job is."""
-
-    job_id: str
-    artifact_prefix: str
-    status: Literal["RUNNING", "SUCCEEDED", "FAILED"]
-    execution_status: Annotated[str, Field(description="Step Functions' own status, such as TIMED_OUT or ABORTED.")]
-    start_time: datetime
-    stop_time: Annotated[datetime | None, Field(description="Present once the job has ended.")] = None
-    output: Annotated[dict[str, Any], Field(description="The execution's output; empty unless the job succeeded.")]
-    progress: Annotated[ProgressRecord | None, Field(description="Present while the task runs.")] = None
-    result: Annotated[dict[str, Any] | None, Field(description="metadata.json, once it is written.")] = None
-    error: Annotated[str | None, Field(description="Why the job failed, for a researcher.")] = None
-    error_name: Annotated[str | None, Field(description="Step Functions' name of the error.")] = None
-    cause: Annotated[str | None, Field(description="Step Functions' account of the failure.")] = None
-
-
 class LogEvent(Reply):
     """One record."""
 
@@ -228,6 +223,28 @@ class ResultsReply(Reply):
     artifacts: list[Artifact]
     bucket: str
     prefix: Annotated[str, Field(description="The job's folder in the bucket.")]
+
+
+class StatusReply(Reply):
+    """How the job is."""
+
+    job_id: str
+    artifact_prefix: str
+    status: Literal["RUNNING", "SUCCEEDED", "FAILED"]
+    execution_status: Annotated[str, Field(description="Step Functions' own status, such as TIMED_OUT or ABORTED.")]
+    start_time: datetime
+    stop_time: Annotated[datetime | None, Field(description="Present once the job has ended.")] = None
+    output: Annotated[dict[str, Any], Field(description="The execution's output; empty unless the job succeeded.")]
+    progress: Annotated[ProgressRecord | None, Field(description="Present while the task runs.")] = None
+    result: Annotated[dict[str, Any] | None, Field(description="metadata.json, once it is written.")] = None
+    error: Annotated[str | None, Field(description="Why the job failed, for a researcher.")] = None
+    error_name: Annotated[str | None, Field(description="Step Functions' name of the error.")] = None
+    cause: Annotated[str | None, Field(description="Step Functions' account of the failure.")] = None
+    logs: Annotated[LogsReply | None, Field(description="The job's log records, where they were asked for.")] = None
+    artifacts: Annotated[
+        list[Artifact] | None,
+        Field(description="What the job left, where it was asked for; present once the job has ended."),
+    ] = None
 
 
 class ErrorReply(Reply):

@@ -28,6 +28,7 @@ from compose_runner.service.errors import (
 )
 from compose_runner.service.lambda_events import Call, is_http, read_headers, read_method, read_payload
 from compose_runner.service.observability import logger
+from compose_runner.service.pages import prefers_page, read_page
 from compose_runner.service.storage import ARTIFACT_PREFIX_RULE, is_artifact_prefix
 
 if TYPE_CHECKING:
@@ -111,7 +112,11 @@ def _serve_http(
             return 204, "", {}
         if method not in operation.methods:
             raise MethodError(f"The method {method[:20]} is not one of {', '.join(operation.methods)}.")
-        call = Call(method, read_payload(event, operation.path_field), read_headers(event))
+        headers = read_headers(event)
+        if operation.page is not None and method == "GET" and prefers_page(headers.get("accept")):
+            page = read_page(operation.page)
+            return 200, page.html, page.headers
+        call = Call(method, read_payload(event, operation.path_field), headers)
         reply = serve(_validate(operation.request, call.payload), call)
         return operation.status, reply.model_dump_json(exclude_unset=True), {}
     except Exception as error:

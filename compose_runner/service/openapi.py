@@ -75,9 +75,18 @@ def _path(operation: Operation[Any, Any], schemas: dict[str, Any]) -> dict[str, 
         "operationId": f"{operation.name}ByQuery",
         "summary": f"{operation.summary}, the fields in the query string.",
         "parameters": [*_query_parameters(schemas[operation.request.__name__]), *headers],
-        "responses": answers,
+        "responses": answers if operation.page is None else {**answers, "200": _with_page(answers["200"])},
     }
     return {"post": post, "get": get}
+
+
+def _with_page(answer: dict[str, Any]) -> dict[str, Any]:
+    """Add what a browser gets, which asks for ``text/html`` and not for JSON."""
+    description = f"{answer['description']} A request whose Accept prefers text/html gets a page that shows the same."
+    return {
+        "description": description,
+        "content": {**answer["content"], "text/html": {"schema": {"type": "string"}}},
+    }
 
 
 _IDEMPOTENCY_KEY = {
@@ -99,7 +108,11 @@ def _cancel(get: dict[str, Any]) -> dict[str, Any]:
         **get,
         "operationId": "cancel",
         "summary": "Stop a running job, where the deployment allows it, and tell how it is.",
-        "responses": {**get["responses"], "403": _answer(ERRORS[403], ErrorReply)},
+        "responses": {
+            **get["responses"],
+            "200": _answer(STATUS.reply.__doc__ or STATUS.summary, STATUS.reply),
+            "403": _answer(ERRORS[403], ErrorReply),
+        },
     }
 
 

@@ -44,6 +44,8 @@ class Operation(Generic[RequestT, ReplyT]):
         A field that may also be the last part of the path ``/jobs/<value>``, the ``status_url`` of submit.
     idempotent : bool
         Whether a client may name its request in the header ``Idempotency-Key``.
+    page : str or None
+        The page that a browser gets on a GET, of :mod:`compose_runner.service.pages`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Operation(Generic[RequestT, ReplyT]):
     methods: tuple[str, ...] = ("POST", "GET")
     path_field: str | None = None
     idempotent: bool = False
+    page: str | None = None
 
 
 SUBMIT = Operation(
@@ -68,6 +71,7 @@ STATUS = Operation(
     errors=(400, 404, 500),
     methods=("POST", "GET", "DELETE"),
     path_field="job_id",
+    page="job",
 )
 LOGS = Operation("logs", "Give a job's log records", LogsRequest, LogsReply)
 RESULTS = Operation("results", "Give addresses of a job's artifacts", ResultsRequest, ResultsReply)

@@ -66,6 +66,8 @@ LogGroup = Annotated[str, Field(alias=RUNNER_LOG_GROUP, min_length=1)]
 AllowCancel = Annotated[bool, Field(alias=ALLOW_CANCEL), BeforeValidator(lambda text: text.strip().lower() == "true")]
 MaxIterations = Annotated[int | None, Field(alias=MAX_ITERATIONS), BeforeValidator(_limit)]
 MaxRunningJobs = Annotated[int | None, Field(alias=MAX_RUNNING_JOBS), BeforeValidator(_limit)]
+# status needs it for those alone who ask for records as well
+IncludedLogGroup = Annotated[str, Field(alias=RUNNER_LOG_GROUP)]
 LookbackMs = Annotated[int, Field(alias=DEFAULT_LOOKBACK_MS), BeforeValidator(_milliseconds)]
 
 
@@ -132,6 +134,8 @@ class StatusSettings(_Settings):
         Whether DELETE may stop a running job.
     key_parameters_path : str
         Path in Parameter Store below which a job's keys wait for its task; a job that is stopped needs them no more.
+    log_group : str
+        The log group of the task; without one no records can be included.
     """
 
     state_machine_arn: StateMachineArn
@@ -139,6 +143,7 @@ class StatusSettings(_Settings):
     results_prefix: ResultsPrefix = DEFAULT_RESULTS_PREFIX
     allow_cancel: AllowCancel = False
     key_parameters_path: KeyParametersPath = DEFAULT_KEY_PARAMETERS
+    log_group: IncludedLogGroup = ""
 
 
 class LogsSettings(_Settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compose_runner.service import cold_start, lambda_http
+from compose_runner.service import cold_start, including, lambda_http
 from compose_runner.service.aws import clients
 from compose_runner.service.aws.artifacts import S3Artifacts
 from compose_runner.service.aws.executions import StepFunctionsExecutions
@@ -29,7 +29,8 @@ def handler(request: StatusRequest, call: Call) -> StatusReply:
         results_prefix=settings.results_prefix,
         allow_cancel=settings.allow_cancel,
     )
-    return service.cancel(request.job_id) if call.method == "DELETE" else service.status(request.job_id)
+    reply = service.cancel(request.job_id) if call.method == "DELETE" else service.status(request.job_id)
+    return including.extend_reply(reply, request, settings) if request.include else reply
 
 
 clients.prepare("stepfunctions", "s3")

@@ -236,6 +236,61 @@ def test_every_bad_end_is_failed_with_a_sentence(name: str, status: str, sentenc
     assert sentence in body["error"]
 
 
+def test_a_browser_gets_a_page_that_holds_nothing_of_the_job() -> None:
+    page = answer_to("status-page")
+
+    assert page["headers"]["Content-Type"] == "text/html; charset=utf-8"
+    assert page["body"].startswith("<!doctype html>")
+    assert "sample-running" not in page["body"]
+    assert page["headers"]["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "application/json, text/html", "text/plain", ""])
+def test_every_other_client_gets_the_same_bytes_whatever_it_accepts(accept: str | None) -> None:
+    event_ = event("status-page")
+    del event_["headers"]["accept"]
+    plain = answer_to("status-page", event_)
+    if accept is not None:
+        event_["headers"]["accept"] = accept
+
+    assert answer_to("status-page", event_) == plain == answer_to("status-by-path")
+    assert "logs" not in plain["body"]
+
+
+def test_a_post_of_a_browser_gets_json() -> None:
+    posted = event("status-succeeded")
+    posted["headers"]["accept"] = event("status-page")["headers"]["accept"]
+
+    assert answer_to("status-succeeded", posted) == answer_to("status-succeeded")
+
+
+def test_status_includes_the_log_of_this_job_where_it_is_asked_for() -> None:
+    body = parse_body(answer_to("status-with-logs"))
+
+    logs = parse_body(answer_to("logs-records"))
+    assert (body["status"], body["logs"]) == ("RUNNING", logs)
+    assert "artifacts" not in body  # it runs
+
+
+def test_status_includes_the_artifacts_of_a_job_that_has_ended() -> None:
+    asked = event("status-succeeded")
+    asked["body"] = json.dumps({**json.loads(asked["body"]), "include": "artifacts"})
+    body = parse_body(answer_to("status-succeeded", asked))
+
+    listed = parse_body(answer_to("results-listed"))["artifacts"]
+    assert [one["path"] for one in body["artifacts"]] == [one["path"] for one in listed]
+    assert all("X-Amz-Expires=3600" in one["url"] for one in body["artifacts"])
+    assert "logs" not in body
+
+
+def test_a_log_that_cannot_be_read_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_LOG_GROUP", "/no/such/group")
+    body = parse_body(answer_to("status-with-logs"))
+
+    assert body["status"] == "RUNNING"
+    assert "logs" not in body
+
+
 @pytest.mark.parametrize("name", ["status-by-query", "status-by-path"])
 def test_status_answers_the_address_that_submit_gave(name: str) -> None:
     assert parse_body(answer_to(name))["job_id"] == f"{embedded.JOBS}sample-running"

@@ -50,7 +50,15 @@ CALLS = {
         "create_log_stream",
         "put_log_events",
     },
-    "status": {"describe_execution", "stop_execution", "get_object", "delete_parameters"},
+    "status": {
+        "describe_execution",
+        "stop_execution",
+        "get_object",
+        "delete_parameters",
+        "filter_log_events",
+        "list_objects_v2",
+        "generate_presigned_url",
+    },
     "logs": {"filter_log_events"},
     "results": {"list_objects_v2", "generate_presigned_url"},
     "task": {
