@@ -131,6 +131,7 @@ class Task:
                 n_cores=settings.n_cores,
                 progress=progress,
                 monte_carlo=self._monte_carlo(),
+                **self._sent(),
             )
             return self._end_shard
         keys = self._parameters.read()
@@ -172,7 +173,13 @@ class Task:
             after_artifacts=self._keep_artifacts,
             on_publish_change=self._objects.keep_publish_record,
             monte_carlo=self._monte_carlo(),
+            **self._sent(),
         ).url
+
+    def _sent(self) -> dict[str, Any]:
+        """Say where the inputs are that somebody sent, and that they may name public addresses alone."""
+        bundle = self.settings.bundle
+        return {} if bundle is None else {"bundle": bundle, "allow_hosts": None}
 
     def _publish(self, keys: dict[str, str], progress: Progress) -> str | None:
         return publish_again(

@@ -17,6 +17,8 @@ from compose_runner.specification.limits import NO_LIMITS, JobLimits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# set by the embedded service alone: neither the state machine nor a request can name it
+BUNDLE_FILE = "BUNDLE_FILE"
 _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 _FALSE = frozenset({"0", "false", "f", "no", "n"})
 # the task ends by itself this long before the state machine would stop it, to upload what it has
@@ -74,6 +76,8 @@ class TaskSettings:
         What the deployment allows one job.
     report : bool
         Draw the figures; a test or an experiment may do without.
+    bundle : str or None
+        File of the job's inputs, which somebody sent to an embedded service; None for those on Compose.
     """
 
     artifact_prefix: str
@@ -96,6 +100,7 @@ class TaskSettings:
     shard_cores: int | None = None
     limits: JobLimits = NO_LIMITS
     report: bool = True
+    bundle: str | None = None
 
     @property
     def paths(self) -> JobPaths:
@@ -129,6 +134,7 @@ class TaskSettings:
             version=variables.get("COMPOSE_RUNNER_VERSION") or __version__,
             limits=_limits(variables),
             report=variables.get("REPORT", "").strip().lower() not in _FALSE,
+            bundle=variables.get(BUNDLE_FILE) or None,
             **_sharing(variables),
         )
 

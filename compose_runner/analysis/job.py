@@ -77,7 +77,7 @@ def run_job(
     report: bool = True,
     engine: str = "auto",
     monte_carlo: MonteCarloOptions | None = None,
-    allow_hosts: Sequence[str] = (),
+    allow_hosts: Sequence[str] | None = (),
     overwrite: bool = False,
 ) -> JobOutcome:
     """Run one job to its end.
@@ -119,9 +119,10 @@ def run_job(
         ``nimare`` forces NiMARE's own Monte Carlo code.
     monte_carlo : MonteCarloOptions, optional
         Where checkpoints are kept, and how many tasks may share the permutations.
-    allow_hosts : sequence of str
+    allow_hosts : sequence of str or None
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of a bundle from a disk may come from although they are not on
-        the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names.
+        the public internet, besides those that the environment variable ``COMPOSE_RUNNER_ALLOWED_HOSTS`` names. None
+        for a bundle that somebody sent: it may name public addresses and nothing else.
     overwrite : bool
         Use a result directory that holds files which no run wrote; see
         :meth:`compose_runner.analysis.write.result_directory.ResultDirectory.claimed`.

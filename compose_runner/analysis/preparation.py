@@ -11,7 +11,7 @@ from compose_runner.analysis.compute.engine.sessions import ShardFinished
 from compose_runner.analysis.compute.estimators import refuse_missing_packages
 from compose_runner.analysis.compute.prediction import predict
 from compose_runner.analysis.fetch.bundle import Bundle, fetch_bundle
-from compose_runner.analysis.fetch.bundle_files import load_bundle
+from compose_runner.analysis.fetch.bundle_files import load_bundle, load_received_bundle
 from compose_runner.analysis.interpreter import importing
 from compose_runner.compose.addresses import allowed_hosts
 from compose_runner.errors import AnalysisError, ComposeRunnerError
@@ -41,7 +41,7 @@ def load_inputs(
     bundle: str | os.PathLike[str] | None,
     progress: Progress,
     monte_carlo: MonteCarloOptions,
-    allow_hosts: Sequence[str] = (),
+    allow_hosts: Sequence[str] | None = (),
 ) -> tuple[Bundle, Specification, Any]:
     """Get the inputs while NiMARE is imported.
 
@@ -57,8 +57,9 @@ def load_inputs(
         Called for the stage.
     monte_carlo : MonteCarloOptions
         Knows whether an earlier task of the job has kept its inputs.
-    allow_hosts : sequence of str
-        Hosts that the maps of a bundle from a disk may come from, wherever they are.
+    allow_hosts : sequence of str or None
+        Hosts that the maps of a bundle from a disk may come from, wherever they are; None for a bundle that was sent,
+        which may name public addresses and nothing else.
 
     Returns
     -------
@@ -154,11 +155,13 @@ def _inputs(
     environment: Environment,
     bundle: str | os.PathLike[str] | None,
     check: Callable[[dict[str, Any]], object],
-    allow_hosts: Sequence[str],
+    allow_hosts: Sequence[str] | None,
 ) -> Bundle:
+    if bundle is not None and allow_hosts is None:
+        return load_received_bundle(bundle, meta_analysis_id)
     if bundle is not None:
         try:
-            hosts = allowed_hosts(allow_hosts)
+            hosts = allowed_hosts(allow_hosts or ())
         except ValueError as error:
             raise AnalysisError(f"Maps cannot be allowed to come from everywhere that was named: {error}.") from error
         return load_bundle(bundle, meta_analysis_id, hosts)

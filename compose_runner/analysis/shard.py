@@ -16,6 +16,7 @@ from compose_runner.progress import Progress, Stage
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
     from compose_runner.compose.environments import Environment
@@ -33,6 +34,7 @@ def run_shard(
     progress: Progress | None = None,
     bundle: str | os.PathLike[str] | None = None,
     seed: int = DEFAULT_SEED,
+    allow_hosts: Sequence[str] | None = (),
 ) -> None:
     """Compute one task's share of a job's permutations, and leave them where the job's last task finds them.
 
@@ -54,6 +56,8 @@ def run_shard(
         Inputs from a disk.
     seed : int
         Seed of every random draw.
+    allow_hosts : sequence of str or None
+        As of :func:`compose_runner.analysis.job.run_job`.
 
     Raises
     ------
@@ -66,7 +70,9 @@ def run_shard(
     directory = ResultDirectory(result_dir)
     with directory.claimed():
         directory.clear()
-        _compute_share(meta_analysis_id, compose_environment, bundle, options, directory, progress, monte_carlo)
+        _compute_share(
+            meta_analysis_id, compose_environment, bundle, options, directory, progress, monte_carlo, allow_hosts
+        )
     progress.finish()
 
 
@@ -78,8 +84,11 @@ def _compute_share(
     directory: ResultDirectory,
     progress: Progress,
     monte_carlo: MonteCarloOptions,
+    allow_hosts: Sequence[str] | None,
 ) -> None:
-    inputs, specification, compute = load_inputs(meta_analysis_id, environment, bundle, progress, monte_carlo)
+    inputs, specification, compute = load_inputs(
+        meta_analysis_id, environment, bundle, progress, monte_carlo, allow_hosts
+    )
     progress.start(Stage.SELECT)
     studies = compute.select_studies(inputs, specification, environment, directory, progress)
     permutations = plan_permutations(monte_carlo, inputs, specification, studies.counts, options, directory, progress)

@@ -68,6 +68,11 @@ written is kept.""",
     type=click.IntRange(min=1),
     help="Jobs that run at the same time; others wait.  [default: one for every four cores]",
 )
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Remove a job so many days after its end: its record, log and artifacts.  [default: keep all]",
+)
 @click.option("--compose-url", help="Address of Neurosynth Compose's API, for every environment.")
 @click.option("--neurostore-url", help="Address of NeuroStore's API, for every environment.")
 @click.option("--demo", is_flag=True, help="Bring along a Compose that serves one meta-analysis of pain.")
@@ -87,6 +92,7 @@ def serve(
     token: str | None,
     data: Path | None,
     max_parallel_jobs: int | None,
+    keep_days: float | None,
     compose_url: str | None,
     neurostore_url: str | None,
     demo: bool,
@@ -124,6 +130,7 @@ def serve(
         "token": token.strip() if token else None,
         "data": data,
         "max_parallel_jobs": max_parallel_jobs,
+        "keep_days": keep_days,
         "compose_url": compose_url,
         "neurostore_url": neurostore_url,
         "demo": demo,

@@ -114,22 +114,28 @@ class JsonHandler(BaseHTTPRequestHandler):
         if has_broken_header(self.headers):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "a line among the headers is no header")
 
-    def body(self) -> bytes:
+    def body(self, most: int | None = None) -> bytes:
         """Read the request's body.
+
+        Parameters
+        ----------
+        most : int, optional
+            How many bytes it may have; ``max_body`` by default.
 
         Raises
         ------
         RefusedError
-            Its length is missing, is wrong, or is more than ``max_body``.
+            Its length is missing, is wrong, or is more than that.
         """
+        most = self.max_body if most is None else most
         if "transfer-encoding" in self.headers:
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the request must give its Content-Length")
         lengths = {length.strip() for length in self.headers.get_all("content-length") or ["0"]}
         text = lengths.pop()
         if lengths or not _LENGTH.fullmatch(text):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "Content-Length: it must be one number")
-        if int(text) > self.max_body:
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request has more than {self.max_body} bytes")
+        if int(text) > most:
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request has more than {most} bytes")
         data = self.rfile.read(int(text))
         if len(data) < int(text):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the request ended before its Content-Length")

@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,10 +21,15 @@ from compose_runner.local.aws.overrides import override_names
 from compose_runner.local.demo.compose import DemoCompose
 from compose_runner.local.functions.gateway import Gateway
 from compose_runner.local.functions.pool import Function, default_processes
+from compose_runner.local.pages.routes import Routes
+from compose_runner.local.sent_bundles import SentBundles
 from compose_runner.local.stack.application import TEMPLATE, application_root
 from compose_runner.local.stack.resources import Stack
+from compose_runner.local.state.cleaner import Cleaner
 from compose_runner.local.state.directory import StateDirectory
 from compose_runner.local.state.jobs import SERVICE_STOPPED, SERVICE_STOPPED_CAUSE
+from compose_runner.local.state.listing import JobList
+from compose_runner.local.state.removal import JobNotRemovedError, days_ago, ended_before, remove_job
 from compose_runner.local.state.restart import StatePersister
 from compose_runner.local.visitors import LOOPBACK, is_loopback
 from compose_runner.service import settings
@@ -55,6 +61,8 @@ PARAMETERS = {
     "TaskImage": f"embedded@sha256:{'0' * 64}",
 }
 _TASK_MODULE = "task.main"
+# what the task reads its inputs from, where somebody sent them
+BUNDLE_FILE = "BUNDLE_FILE"
 
 
 def default_data_directory() -> Path:
@@ -87,6 +95,8 @@ class ServiceOptions:
         Replace the hosts of every environment.
     demo : bool
         Bring a Compose along that serves the demonstration.
+    keep_days : float or None
+        Days after its end when a job is removed; None keeps all.
     task_command : sequence of str
         What runs a job; the deployed task by default.
     parameters : mapping
@@ -101,6 +111,7 @@ class ServiceOptions:
     compose_url: str | None = None
     neurostore_url: str | None = None
     demo: bool = False
+    keep_days: float | None = None
     task_command: Sequence[str] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -134,6 +145,9 @@ class Service:
         self._artifacts: ArtifactServer | None = None
         self._gateway: Gateway | None = None
         self._state_machine_arn = ""
+        self._persister: StatePersister | None = None
+        self._cleaner: Cleaner | None = None
+        self._removing = threading.Lock()
 
     def __enter__(self) -> Self:
         try:
@@ -190,8 +204,12 @@ class Service:
             options.host,
             token=options.token,
             origins=settings.cors_origins(codes["submit"].environment),
+            routes=self._routes(codes),
         )
         self._gateway.start()
+        if options.keep_days is not None:
+            self._cleaner = Cleaner(lambda: self._remove_older(options.keep_days or 0.0))
+            self._cleaner.start()
         self.urls = self._gateway.urls
 
     def close(self, seconds: float = STOP_SECONDS) -> None:
@@ -204,6 +222,8 @@ class Service:
         """
         if self._gateway is not None:
             self._gateway.close()
+        if self._cleaner is not None:
+            self._cleaner.close()
         if self._aws is not None:
             self._stop_jobs(self._aws, seconds)
         for function in self._functions.values():
@@ -217,6 +237,7 @@ class Service:
         if self._state_directory is not None:
             self._state_directory.close()
         self._gateway = self._artifacts = self._aws = self.demo = self._state_directory = None
+        self._cleaner = None
         self._functions = {}
 
     def force_stop(self) -> None:
@@ -254,14 +275,56 @@ class Service:
         self._state_machine_arn = stack.made(stack.only("AWS::StepFunctions::StateMachine")).reference
         machine = self._aws.client("stepfunctions").describe_state_machine(stateMachineArn=self._state_machine_arn)
         self._aws.tasks.restrict_overrides(override_names(machine["definition"]))
-        persister = StatePersister(
+        persister = self._persister = StatePersister(
             self._state_directory,
             variables["RESULTS_BUCKET"],
             variables.get("RESULTS_PREFIX", ""),
             self._state_machine_arn,
         )
         jobs = self._aws.keep_in(persister)
+        bundles = self._state_directory.bundles
+        self._aws.tasks.add_variables(
+            lambda launch: (
+                {BUNDLE_FILE: str(bundles.path(launch["ARTIFACT_PREFIX"]))}
+                if bundles.knows(launch.get("ARTIFACT_PREFIX", ""))
+                else {}
+            )
+        )
         log.info("artifacts are kept in %s (%d earlier jobs)", self._state_directory.directory, jobs)
+
+    def _job_id(self, name: str) -> str:
+        return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+    def _routes(self, codes: Mapping[str, FunctionCode]) -> Routes:
+        assert self._aws is not None
+        assert self._state_directory is not None
+        directory = self._state_directory
+        bundles = SentBundles(
+            directory,
+            self._aws.client("stepfunctions"),
+            self._job_id,
+            settings.SubmitSettings.read(codes["submit"].environment),
+        )
+        return Routes(JobList(directory, self._job_id).newest, bundles.start, self._remove, self._job_id)
+
+    def _remove(self, name: str) -> list[Path]:
+        """Remove a job that has ended, from the disk and from memory."""
+        assert self._state_directory is not None
+        with self._removing:
+            return remove_job(self._state_directory, name, self._forget_job)
+
+    def _forget_job(self, name: str) -> None:
+        assert self._aws is not None
+        assert self._persister is not None
+        self._persister.forget_job(name)
+        self._aws.forget_execution(self._job_id(name))
+
+    def _remove_older(self, days: float) -> None:
+        assert self._state_directory is not None
+        for name in list(ended_before(self._state_directory, days_ago(days))):
+            # somebody else may have removed it in the meantime
+            with suppress(JobNotRemovedError):
+                self._remove(name)
 
     def _start_functions(self, codes: Mapping[str, FunctionCode]) -> None:
         assert self._aws is not None

@@ -7,19 +7,16 @@ import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from compose_runner.analysis.fetch.bundle import PARTS, Bundle, Origin, text_or_none
 from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
+from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.compose.document_shapes import Entity, SnapshotReference, identifier, unwrapped
 from compose_runner.compose.json_documents import MOST_BYTES, parse_json, strict_json
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError, ResultDirectoryError
 from compose_runner.files import atomic_write
-
-if TYPE_CHECKING:
-    from compose_runner.compose.addresses import AllowedHosts
-
-from compose_runner.analysis.fetch.bundle import PARTS, Bundle, Origin, text_or_none
 
 _ABOUT = "meta_analysis"
 
@@ -147,6 +144,29 @@ def restore_bundle(path: str | os.PathLike[str]) -> Bundle:
         sources=sources if isinstance(sources, dict) else bundle.sources,
         reach=Reach(),
     )
+
+
+def load_received_bundle(path: str | os.PathLike[str], label: str | None = None) -> Bundle:
+    """Read a bundle that somebody sent to a service.
+
+    It is on this machine's disk, but not its owner's: it may name no file and no host that is not public, whatever the
+    settings of the machine allow, and no snapshot on Compose.
+
+    Parameters
+    ----------
+    path : path-like
+        One JSON file.
+    label : str, optional
+        Name of the meta-analysis, which comes before the one that the bundle holds.
+
+    Raises
+    ------
+    DocumentMissingError, DocumentMalformedError
+        Naming the place in it.
+    """
+    bundle = load_bundle(path, label, AllowedHosts())
+    # where the service keeps it says nothing to who sent it
+    return replace(bundle, reach=Reach(), snapshots={}, sources=dict.fromkeys(PARTS, "a bundle that was sent"))
 
 
 def _bare(documents: dict[str, Any], entity: Entity) -> object:

@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -308,6 +309,12 @@ class EmbeddedAws:
         jobs = persister.open(self.account, self.region)
         self.store = persister
         return jobs
+
+    def forget_execution(self, execution_arn: str) -> None:
+        """Drop an execution that has ended from memory, with its tasks and its log stream."""
+        with suppress(ValueError):
+            self._ended.remove(execution_arn)
+        self._forget(execution_arn)
 
     # -- what the patched moto asks of its host --------------------------------------------------------------------
 

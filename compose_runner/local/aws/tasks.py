@@ -62,6 +62,7 @@ class Tasks:
         self._runner = runner
         self._log_streams = log_streams
         self._override_names: frozenset[str] | None = None
+        self._add_variables: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _environment: {}
         self._runs: dict[str, ContainerRun] = {}
         self._streams: dict[str, tuple[str, str]] = {}
 
@@ -74,6 +75,16 @@ class Tasks:
             Such as those that the service's own state machine sets; None for anything that is safe.
         """
         self._override_names = None if names is None else frozenset(names)
+
+    def add_variables(self, add: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Give containers variables that no launch can set.
+
+        Parameters
+        ----------
+        add : callable
+            Takes the variables that the launch set, and gives the further ones.
+        """
+        self._add_variables = add
 
     @property
     def running(self) -> list[ContainerRun]:
@@ -93,6 +104,7 @@ class Tasks:
         definition = task_definition.container_definitions[0]
         override = _find_override(task, definition)
         environment = checked_environment(definition, override, self._override_names)
+        environment.update(self._add_variables(environment))
         try:
             on_line = self._make_log_writer(task, definition)
         except LookupError as error:

@@ -15,10 +15,13 @@ from urllib.parse import parse_qsl, unquote
 
 from compose_runner.local.functions.pool import FunctionError
 from compose_runner.local.http_server import HttpServer, JsonHandler
+from compose_runner.local.pages.routes import GatewayRequest
 from compose_runner.local.visitors import LOOPBACK, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from compose_runner.local.pages.routes import Answer, Routes
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +125,8 @@ class Gateway(HttpServer):
         What every request must carry in its ``Authorization`` header, if anything.
     origins : tuple of str
         Origins of other sites whose pages may ask; ``*`` for all.
+    routes : Routes or None
+        What the service answers besides the functions.
     """
 
     def __init__(
@@ -132,8 +137,9 @@ class Gateway(HttpServer):
         *,
         token: str | None = None,
         origins: tuple[str, ...] = (),
+        routes: Routes | None = None,
     ) -> None:
-        super().__init__(_Handler, host, port, origins=origins, functions=functions, token=token)
+        super().__init__(_Handler, host, port, origins=origins, functions=functions, token=token, routes=routes)
         self.urls = {name: f"{self.endpoint}/{name}" for name in functions}
 
 
@@ -142,12 +148,34 @@ class _Handler(JsonHandler):
     max_body = MAX_BODY
     functions: Mapping[str, Callable[[Any], Any]]
     token: str | None
+    routes: Routes | None
 
     def answer(self) -> None:
         began = time.perf_counter()
-        self._check_token()
         target, _, query = self.path.partition("?")
+        status, headers, data = self._answer_own(target, query) or self._answer_function(target, query)
+        self.reply(status, headers, data)
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.debug("%s %s %d %.0f ms", self.command, target, status, milliseconds)
+
+    def _answer_own(self, target: str, query: str) -> Answer | None:
+        """Answer what is not for a function, after the token is checked where one is needed."""
+        request = GatewayRequest(self.command, target, query, self.headers.get("accept"), self.body)
+        answer = None
+        if self.routes is not None and (answer := self.routes.public_answer(request)) is not None:
+            self.body()
+            return answer
+        self._check_token()
+        if self.routes is not None and (answer := self.routes.answer(request)) is not None and self.command != "POST":
+            self.body()
+        return answer
+
+    def _answer_function(self, target: str, query: str) -> Answer:
         name, _, rest = target.removeprefix("/").partition("/")
+        path = f"/{rest}"
+        if self.routes is not None and name == "jobs":
+            request = GatewayRequest(self.command, target, query, self.headers.get("accept"), self.body)
+            name, path = "status", self.routes.function_path(request) or path
         if name in CHANGING and self.command in ("GET", "HEAD"):
             raise RefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED,
@@ -157,18 +185,14 @@ class _Handler(JsonHandler):
         body = self.body()
         if name == "":
             host = self.headers["host"].strip()
-            status, headers, data = http_answer({function: f"http://{host}/{function}" for function in self.functions})
-        elif name not in self.functions:
+            return http_answer({function: f"http://{host}/{function}" for function in self.functions})
+        if name not in self.functions:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"there is no function {name!r}, only {', '.join(self.functions)}")
-        else:
-            sent = dict(self.headers.items())
-            if self.token is not None:  # it is for this port alone
-                sent = {header: value for header, value in sent.items() if header.lower() != "authorization"}
-            event = function_url_event(self.command, f"/{rest}", query, sent, body, str(self.client_address[0]))
-            status, headers, data = _invoke(self.functions[name], event)
-        self.reply(status, headers, data)
-        milliseconds = (time.perf_counter() - began) * 1000
-        log.debug("%s %s %d %.0f ms", self.command, target, status, milliseconds)
+        sent = dict(self.headers.items())
+        if self.token is not None:  # it is for this port alone
+            sent = {header: value for header, value in sent.items() if header.lower() != "authorization"}
+        event = function_url_event(self.command, path, query, sent, body, str(self.client_address[0]))
+        return _invoke(self.functions[name], event)
 
     def _check_token(self) -> None:
         if self.token is None:

@@ -5,6 +5,7 @@
     DATA/artifacts/<artifact_prefix>/...     the job's objects, as they stand in the bucket
     DATA/jobs/<artifact_prefix>.json         how its execution is or ended
     DATA/logs/<artifact_prefix>.jsonl        its log records
+    DATA/bundles/<artifact_prefix>.json      its inputs, where somebody sent them
 
 A file that is not what it should be is skipped, with a warning that names it. A directory that holds something else,
 and that no service used before, is refused: it is a person's, and the modes of its files are as they should be.
@@ -18,6 +19,7 @@ import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from compose_runner.local.state.bundles import BundleFiles
 from compose_runner.local.state.faults import Faults
 from compose_runner.local.state.jobs import JobRecords
 from compose_runner.local.state.logs import LogLines
@@ -54,6 +56,8 @@ class StateDirectory:
         Records of executions.
     logs : LogLines
         Log records.
+    bundles : BundleFiles
+        Inputs of jobs that somebody sent.
     uploads : Path
         What the demonstration's Compose was sent.
     """
@@ -64,6 +68,7 @@ class StateDirectory:
         self.objects = ObjectFiles(self.directory / "artifacts", faults)
         self.jobs = JobRecords(self.directory / "jobs", faults)
         self.logs = LogLines(self.directory / "logs", faults)
+        self.bundles = BundleFiles(self.directory / "bundles", faults)
         # what the demo's Compose was sent
         self.uploads = self.directory / "demo-uploads"
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,7 @@ class StateDirectory:
 
     def _make_private(self) -> None:
         """Make what is missing, and private what is there: the directory itself, and what this service keeps in it."""
-        folders = (self.objects.folder, self.jobs.folder, self.logs.folder, self.uploads)
+        folders = (self.objects.folder, self.jobs.folder, self.logs.folder, self.bundles.folder, self.uploads)
         for folder in folders:
             if not self._is(folder, stat.S_ISDIR):
                 self._move_aside(folder)

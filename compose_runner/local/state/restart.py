@@ -155,6 +155,14 @@ class StatePersister:
             self._in_memory.move_to_end(job)
             self._drop_objects()
 
+    def forget_job(self, job: str) -> None:
+        """Drop the objects of a job that has ended from memory; their files are not touched."""
+        with self._lock:
+            self._in_memory.pop(job, None)
+            for name in list(dict.keys(self._keys())):
+                if self._find_job(name) == job:
+                    self._drop(name)
+
     def _drop_objects(self) -> None:
         ended = [job for job in self._in_memory if job not in self._running]
         for job in ended[: max(0, len(ended) - MEMORY_JOBS)]:

@@ -185,8 +185,8 @@
     show("stages", place >= 0);
     text("state", place >= 0 ? `${STAGES[progress.stage][1]}.` : `${progress.stage}.`);
     const percent = typeof progress.percent === "number" ? progress.percent : null;
-    if (percent === null) $("progress").removeAttribute("value");
-    else $("progress").value = percent;
+    show("progress", percent !== null);
+    if (percent !== null) $("progress").value = percent;
     const parts = [];
     if (percent !== null) parts.push(`${Math.floor(percent)} %`);
     if (progress.total) parts.push(`${progress.completed.toLocaleString()} of ${progress.total.toLocaleString()}`);
@@ -272,6 +272,10 @@
   const printed = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
   function describe(record) {
+    if (record.message === "workflow.stage" && STAGES[record.stage]) return `${STAGES[record.stage][1]}.`;
+    if (record.message === "workflow.progress" && STAGES[record.stage] && record.total) {
+      return `${STAGES[record.stage][0]}: ${Number(record.completed).toLocaleString()} of ${Number(record.total).toLocaleString()}`;
+    }
     const details = ["stage", "completed", "total", "artifacts", "error"]
       .filter((name) => record[name] !== undefined && record[name] !== null)
       .map((name) => `${name}: ${printed(record[name])}`);
