@@ -12,7 +12,7 @@ import click
 from compose_runner import __version__
 
 # each is the function of its name in the module of its name below compose_runner.commands
-_SUBCOMMANDS = ("run", "check", "publish", "serve", "submit", "status", "logs", "results", "cancel")
+_SUBCOMMANDS = ("run", "check", "publish", "serve", "submit", "status", "logs", "results", "cancel", "rm")
 
 
 class _LazyGroup(click.Group):

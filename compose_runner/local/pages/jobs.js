@@ -3,7 +3,7 @@
 (() => {
   const TOKEN = "compose-runner-token";
   const WORDS = { RUNNING: "Running", SUCCEEDED: "Succeeded", FAILED: "Failed" };
-  const STAGES = { fetch: "fetching", select: "selecting", fit: "fitting", correct: "correcting", diagnose: "diagnosing", write: "writing", upload: "storing", publish: "publishing" };
+  const STAGES = Object.assign(Object.create(null), { fetch: "fetching", select: "selecting", fit: "fitting", correct: "correcting", diagnose: "diagnosing", write: "writing", upload: "storing", publish: "publishing" });
   const BUSY_SECONDS = 3;
   const IDLE_SECONDS = 30;
   const HIDDEN_FACTOR = 6;
@@ -111,7 +111,7 @@
     const started = new Date(job.start_time);
     const when = make("td", undefined, { class: "number", "data-label": "Started" });
     when.append(make("time", age(started), { datetime: job.start_time, title: started.toLocaleString() }));
-    const result = make("td", undefined, { "data-label": "Result" });
+    const result = make("td", undefined, { class: "brief", "data-label": "Result" });
     if (job.report) {
       const report = make("a", "Report", { href: page, "aria-label": `Report of ${job.artifact_prefix}`, "data-key": `report ${job.artifact_prefix}` });
       report.addEventListener("click", (event) => openReport(event, job));
@@ -129,6 +129,7 @@
   function progress(job) {
     const record = job.progress;
     if (!record || typeof record !== "object") return "waiting for its task";
+    if (record.stage === "waiting") return record.jobs_before ? `waiting, ${plural(record.jobs_before, "job")} before it` : "waiting for its task";
     const percent = typeof record.percent === "number" ? ` ${Math.floor(record.percent)} %` : "";
     return `${STAGES[record.stage] || record.stage || ""}${percent}`;
   }

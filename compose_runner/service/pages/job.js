@@ -1,7 +1,7 @@
 
 "use strict";
 (() => {
-  const STAGES = {
+  const STAGES = Object.assign(Object.create(null), {
     fetch: ["Fetch", "Fetching the studies and their annotation"],
     select: ["Select", "Selecting the analyses"],
     fit: ["Fit", "Fitting the model"],
@@ -10,7 +10,7 @@
     write: ["Write", "Writing maps, tables and the report"],
     upload: ["Store", "Storing the results"],
     publish: ["Publish", "Publishing the result on Neurosynth Compose"],
-  };
+  });
   const WORDS = { RUNNING: "Running", SUCCEEDED: "Succeeded", FAILED: "Failed" };
   const TOKEN = "compose-runner-token";
   const MAX_LINES = 2000;
@@ -165,8 +165,11 @@
       document.title = `${WORDS[reply.status]} · ${reply.artifact_prefix}`;
       return;
     }
-    if (!progress) {
-      text("state", "Waiting for the task to start.");
+    if (!progress || progress.stage === "waiting") {
+      const before = progress && progress.jobs_before;
+      show("stages", false);
+      show("measure", false);
+      text("state", before ? `Waiting: ${plural(before, "job")} before it.` : "Waiting for the task to start.");
       document.title = `Waiting · ${reply.artifact_prefix}`;
       return;
     }

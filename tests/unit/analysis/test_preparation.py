@@ -43,6 +43,22 @@ def test_hosts_that_are_told_and_those_of_the_environment_are_allowed_to_a_bundl
     assert inputs.reach == Reach(bundle.parent, hosts)
 
 
+def test_a_bundle_that_was_sent_may_name_no_file_no_host_and_no_snapshot(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ALLOWED_HOSTS_VARIABLE, "images.lab:8000")
+    sent = json.loads(bundle.read_text())
+    sent["meta_analysis"] = {"id": "another", "name": "Pain", "snapshots": {"studyset": [{"id": "snap", "md5": "m"}]}}
+    bundle.write_text(json.dumps(sent))
+
+    inputs = _inputs("label", environment_named("production"), bundle, lambda _: None, None)
+
+    assert inputs.reach == Reach()
+    assert not inputs.snapshots
+    assert (inputs.meta_analysis_id, inputs.name) == ("label", "Pain")
+    assert str(bundle.parent) not in str(inputs.sources)
+
+
 def test_a_host_that_is_none_is_named(bundle: Path) -> None:
     with pytest.raises(AnalysisError, match=r"'http://127\.0\.0\.1' is no host"):
         _inputs(None, environment_named("production"), bundle, lambda _: None, ["http://127.0.0.1"])
