@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -34,6 +35,12 @@ def _values(_context: click.Context, _option: click.Parameter, texts: tuple[str,
     return {name: value for name, _, value in pairs}
 
 
+def _origin(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?/?", text):
+        raise click.BadParameter(f"{text!r} is not http://HOST[:PORT] or https://HOST[:PORT]")
+    return text
+
+
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
@@ -47,6 +54,13 @@ submit, status, logs and results. Ctrl-C stops running jobs and ends; what they 
 written is kept.""",
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the addresses; 0 for any.  [default: 8642]")
+@click.option("--artifacts-port", type=click.IntRange(0, 65535), help="Port of artifacts.  [default: any free one]")
+@click.option(
+    "--artifacts-url",
+    metavar="URL",
+    callback=_origin,
+    help="Where browsers reach the artifacts' port, when that is a proxy in front of it: https://HOST[:PORT].",
+)
 @click.option(
     "--host",
     help="Where to listen; beyond this machine (such as 0.0.0.0) only with a token.  [default: 127.0.0.1]",
@@ -88,6 +102,8 @@ written is kept.""",
 def serve(
     *,
     port: int | None,
+    artifacts_port: int | None,
+    artifacts_url: str | None,
     host: str | None,
     token: str | None,
     data: Path | None,
@@ -126,6 +142,8 @@ def serve(
         ) from error
     chosen: dict[str, Any] = {
         "port": port,
+        "artifacts_port": artifacts_port,
+        "artifacts_url": artifacts_url,
         "host": host,
         "token": token.strip() if token else None,
         "data": data,

@@ -202,6 +202,8 @@ class HttpServer:
         Origins of other sites whose pages may ask as well; ``*`` for all.
     follow_links : bool
         Whether a person may come by a link on another site's page.
+    names : tuple of str
+        Further names that the port is known by.
     **attributes : object
         What the handler finds as attributes of its class.
     """
@@ -217,12 +219,13 @@ class HttpServer:
         *,
         origins: tuple[str, ...] = (),
         follow_links: bool = False,
+        names: tuple[str, ...] = (),
         **attributes: Any,
     ) -> None:
         self._server = _Server((host, port), handler)
         self.port = self._server.server_port
         self.endpoint = f"http://{in_address(host)}:{self.port}"
-        visitors = Visitors(host, self.port, origins, follow_links)
+        visitors = Visitors(host, self.port, origins, follow_links, names)
         self._server.RequestHandlerClass = type("Handler", (handler,), {**attributes, "visitors": visitors})
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(self.poll_seconds,), name=type(self).__name__, daemon=True

@@ -95,6 +95,10 @@ class ServiceOptions:
         Replace the hosts of every environment.
     demo : bool
         Bring a Compose along that serves the demonstration.
+    artifacts_port : int
+        Port of artifacts; 0 for any free one.
+    artifacts_url : str or None
+        Where browsers and clients reach that port, when that is a proxy in front of it.
     keep_days : float or None
         Days after its end when a job is removed; None keeps all.
     task_command : sequence of str
@@ -111,6 +115,8 @@ class ServiceOptions:
     compose_url: str | None = None
     neurostore_url: str | None = None
     demo: bool = False
+    artifacts_port: int = 0
+    artifacts_url: str | None = None
     keep_days: float | None = None
     task_command: Sequence[str] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -195,7 +201,14 @@ class Service:
         codes = stack.functions()
         self._keep(stack, codes)
         bucket = codes["results"].environment[settings.RESULTS_BUCKET]
-        self._artifacts = ArtifactServer(self._aws.client("s3"), bucket, self._aws.keys, options.host)
+        self._artifacts = ArtifactServer(
+            self._aws.client("s3"),
+            bucket,
+            self._aws.keys,
+            options.host,
+            port=options.artifacts_port,
+            public_url=options.artifacts_url,
+        )
         self._artifacts.start()
         self._start_functions(codes)
         self._gateway = Gateway(
@@ -333,7 +346,7 @@ class Service:
             **process_environment(),
             **self._python_environment(),
             **self._aws.variables,
-            settings.ARTIFACTS_ENDPOINT: self._artifacts.endpoint,
+            settings.ARTIFACTS_ENDPOINT: self._artifacts.public_endpoint,
             # there is no X-Ray daemon here
             "POWERTOOLS_TRACE_DISABLED": "true",
         }

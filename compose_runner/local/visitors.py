@@ -87,17 +87,20 @@ class Visitors:
         Origins of other sites whose pages may ask as well; ``*`` for all.
     follow_links : bool
         Whether a person may come by a link on another site's page; the page itself never sees the answer.
+    names : tuple of str
+        Further names that the port is known by, as they stand in ``Host``: that of a proxy in front of it.
     """
 
     host: str
     port: int
     origins: tuple[str, ...] = ()
     follow_links: bool = False
+    names: tuple[str, ...] = ()
     _names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         names = {f"{name}:{self.port}" for name in (*_LOOPBACK_NAMES, in_address(self.host).lower())}
-        object.__setattr__(self, "_names", frozenset(names))
+        object.__setattr__(self, "_names", frozenset((*names, *(name.lower() for name in self.names))))
 
     def check(self, headers: Message) -> None:
         """Refuse what a page of another site can send.

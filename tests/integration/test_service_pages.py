@@ -235,7 +235,7 @@ def test_what_is_no_web_address_is_no_link(service: PagesService, browser: Chrom
     browser.get(service.endpoint)
     wait(browser, "document.querySelectorAll('#rows tr').length")
     hrefs = [one.get_attribute("href") for one in browser.find_elements("css selector", "#rows a")]
-    assert [href for href in hrefs if not href.startswith(service.endpoint)] == []
+    assert [href for href in hrefs if not str(href).startswith(service.endpoint)] == []
 
 
 def test_hostile_texts_stay_texts(service: PagesService, browser: Chrome) -> None:
@@ -335,7 +335,8 @@ def test_a_job_is_started_by_keyboard_alone(service: PagesService, browser: Chro
         }
     ]
     assert text(browser, "#submit-message") == "Started: my-job"
-    assert browser.find_element("css selector", "#submit-message a").get_attribute("href").endswith("my-job")
+    link = browser.find_element("css selector", "#submit-message a").get_attribute("href")
+    assert str(link).endswith("my-job")
 
 
 def test_the_skip_link_leads_past_the_navigation(service: PagesService, browser: Chrome) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,10 +42,32 @@ class ArtifactServer(HttpServer):
         Whose presigned addresses are served.
     host : str
         Where to listen.
+    port : int
+        0 for any free one.
+    public_url : str or None
+        Where browsers reach it, when that is a proxy in front of it.
+
+    Attributes
+    ----------
+    public_endpoint : str
+        What presigned addresses begin with.
     """
 
-    def __init__(self, objects: Any, bucket: str, keys: AccessKeys, host: str) -> None:
-        super().__init__(_Handler, host, follow_links=True, objects=objects, bucket=bucket, keys=keys)
+    def __init__(
+        self,
+        objects: Any,
+        bucket: str,
+        keys: AccessKeys,
+        host: str,
+        *,
+        port: int = 0,
+        public_url: str | None = None,
+    ) -> None:
+        names = (urlsplit(public_url).netloc,) if public_url else ()
+        super().__init__(
+            _Handler, host, port, follow_links=True, names=names, objects=objects, bucket=bucket, keys=keys
+        )
+        self.public_endpoint = public_url.rstrip("/") if public_url else self.endpoint
 
 
 class _Handler(JsonHandler):

@@ -103,7 +103,7 @@
     const state = make("td", undefined, { "data-label": "State" });
     state.append(make("span", WORDS[job.status], { class: `badge ${job.status.toLowerCase()}` }));
     if (job.status === "RUNNING") state.append(make("div", progress(job), { class: "aside" }));
-    if (job.error) state.append(make("div", job.error.length > 140 ? `${job.error.slice(0, 140)}…` : job.error, { class: "aside" }));
+    if (job.error) state.append(make("div", job.error.length > 200 ? `${job.error.slice(0, 200)}…` : job.error, { class: "aside" }));
     const title = make("td", undefined, { "data-label": "Meta-analysis" });
     title.append(job.name || job.meta_analysis_id || "");
     const detail = [job.name && job.meta_analysis_id, job.estimator].filter(Boolean).join(" · ");

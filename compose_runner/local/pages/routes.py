@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from pydantic import ValidationError
 
@@ -102,7 +102,8 @@ class Routes:
             page = documentation_page()
         elif prefers_page(request.accept):
             if name == "jobs":
-                target = f"/status{request.path}" if request.rest else "/"
+                # a browser's address has the job's id, which the page hands to the function
+                target = f"/status{quote(self.function_path(request) or '', safe='/:')}" if request.rest else "/"
                 return HTTPStatus.SEE_OTHER, {"location": target, "vary": "Accept", "cache-control": "no-store"}, b""
             if name == "":
                 page = read_page("jobs", _FOLDER)

@@ -51,6 +51,7 @@
     if (whole < 172800) return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
     return plural(Math.round(whole / 86400), "day");
   };
+  const timeLeft = (value) => (value < 5 ? "a few seconds left" : `about ${duration(value)} left`);
   const moment = (date) => date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   const size = (bytes) => {
     if (bytes < 1000) return `${bytes} B`;
@@ -115,6 +116,7 @@
     if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
       badge("failed", status === 404 ? "Unknown" : "Refused");
       text("title", status === 404 ? "No such job" : "This cannot be shown");
+      document.title = $("title").textContent;
       text("state", (reply && typeof reply.error === "string" && reply.error) || `The service answers ${status}.`);
       return;
     }
@@ -194,7 +196,7 @@
     if (percent !== null) parts.push(`${Math.floor(percent)} %`);
     if (progress.total) parts.push(`${progress.completed.toLocaleString()} of ${progress.total.toLocaleString()}`);
     if (progress.shards > 1) parts.push(`on ${progress.shards} tasks`);
-    parts.push(typeof progress.seconds_left === "number" ? `about ${duration(progress.seconds_left)} left` : "time left not known yet");
+    parts.push(typeof progress.seconds_left === "number" ? timeLeft(progress.seconds_left) : "time left not known yet");
     text("left", parts.join(" · "));
     document.title = `${percent === null ? "" : `${Math.floor(percent)} % · `}${place >= 0 ? STAGES[progress.stage][0] : progress.stage} · ${reply.artifact_prefix}`;
   }
