@@ -18,6 +18,7 @@ from compose_runner.service.errors import JobMissingError, RequestError
 from compose_runner.service.operations import STATUS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from compose_runner.service.lambda_events import Call
@@ -91,7 +92,11 @@ class PagesService:
             lambda name: remove_job(self.directory, name),
             job_id,
         )
-        functions = {"submit": self._submit, "status": status, "results": self._results}
+        functions: dict[str, Callable[[Any], Any]] = {
+            "submit": self._submit,
+            "status": status,
+            "results": self._results,
+        }
         self.gateway = _QuickGateway(functions, token=token, routes=routes)
         self.endpoint = self.gateway.endpoint
 
