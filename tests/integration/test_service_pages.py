@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.support.pages_service import PagesService, events, reply
+from tests.support.pages_service import PagesService, events, job_id, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,6 +166,24 @@ def test_a_job_that_has_ended_is_asked_for_no_more(
     # the one timer is that of the time while it ran
     assert browser.execute_script("return delays") == [2000]
     assert service.asked == ["job", "job"]
+
+
+def test_on_aws_the_page_asks_every_ten_seconds_and_once_more_for_the_end_of_the_log(
+    service: PagesService, browser: Chrome, before_page: Callable[[str], None]
+) -> None:
+    before_page(QUICK_TIMERS)
+    service.replies["job"] = [
+        reply("job", progress=PROGRESS),
+        reply("job", "SUCCEEDED", logs=events("a line")),
+        reply("job", "SUCCEEDED", logs=events("a line", "the last line")),
+    ]
+    browser.get(f"{service.status_url.endpoint}/jobs/{job_id('job')}")
+
+    wait(browser, "document.querySelectorAll('#log li').length === 2")
+    assert browser.execute_script("return delays") == [10_000, 10_000]
+    assert service.asked == ["job"] * 3
+    # there is no list of jobs there
+    assert not browser.find_element("id", "service").is_displayed()
 
 
 def test_a_failed_job_says_why_and_what_it_left(service: PagesService, browser: Chrome) -> None:

@@ -7,7 +7,8 @@ import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from compose_runner.local.functions.gateway import Gateway
+from compose_runner.local.functions.gateway import Gateway, function_url_event, http_answer
+from compose_runner.local.http_server import HttpServer, JsonHandler
 from compose_runner.local.pages.routes import Routes
 from compose_runner.local.state.directory import StateDirectory
 from compose_runner.local.state.listing import JobList
@@ -59,6 +60,21 @@ class _QuickGateway(Gateway):
     poll_seconds = 0.02
 
 
+class _QuickServer(HttpServer):
+    poll_seconds = 0.02
+
+
+class _FunctionUrl(JsonHandler):
+    """A function's own address on AWS, which has any path and no gateway."""
+
+    function: Callable[[Any], Any]
+
+    def answer(self) -> None:
+        path, _, query = self.path.partition("?")
+        event = function_url_event(self.command, path, query, dict(self.headers.items()), b"")
+        self.reply(*http_answer(type(self).function(event)))
+
+
 class PagesService:
     """The gateway as a context manager.
 
@@ -94,18 +110,22 @@ class PagesService:
         )
         functions: dict[str, Callable[[Any], Any]] = {
             "submit": self._submit,
-            "status": status,
+            "status": lambda event: status(event, None),
             "results": self._results,
         }
+        # as a Function URL on AWS
+        self.status_url = _QuickServer(_FunctionUrl, function=staticmethod(functions["status"]))
         self.gateway = _QuickGateway(functions, token=token, routes=routes)
         self.endpoint = self.gateway.endpoint
 
     def __enter__(self) -> Self:
         self.gateway.start()
+        self.status_url.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.gateway.close()
+        self.status_url.close()
         self.directory.close()
 
     def page(self, name: str) -> str:
