@@ -123,7 +123,8 @@ class StatusRequest(Request):
     include: Annotated[
         str | None,
         Field(
-            pattern=r"^(logs|artifacts)(,(logs|artifacts)){0,3}$",
+            max_length=64,
+            pattern=r"^(logs|artifacts)(,(logs|artifacts))*$",
             description="What the reply has besides the status: logs, artifacts (once the job has ended), or both "
             "with a comma between them.",
         ),
