@@ -20,8 +20,10 @@ from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.preparation import load_inputs, plan_permutations, translating_errors
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.publishing import find_page, prepare_publish, publish
+from compose_runner.analysis.write.guide import README, describe_file, readme
 from compose_runner.analysis.write.provenance import machine, versions
 from compose_runner.analysis.write.result_directory import ResultDirectory
+from compose_runner.analysis.write.run_log import RUN_LOG, recording
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
 from compose_runner.errors import ResultDirectoryError
 from compose_runner.progress import Progress, Stage
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from nimare.results import MetaResult
 
     from compose_runner.analysis.fetch.bundle import Bundle
+    from compose_runner.analysis.write.run_log import RunLog
     from compose_runner.specification.parsing import Specification
 
 log = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ def run_job(
     environment: str = DEFAULT_ENVIRONMENT,
     result_dir: str | os.PathLike[str],
     nsc_key: str | None = None,
-    nv_key: str | None = None,  # noqa: ARG001 - clients give it
+    nv_key: str | None = None,
     n_cores: int | None = None,
     progress: Progress | None = None,
     upload: bool = True,
@@ -146,7 +149,7 @@ def run_job(
             "Choose another directory for the result."
         )
     started = datetime.now(UTC)
-    with directory.claimed(overwrite=overwrite):
+    with directory.claimed(overwrite=overwrite), recording(directory, (nsc_key, nv_key)) as run_log:
         inputs, specification, compute = load_inputs(
             meta_analysis_id, compose_environment, bundle, progress, monte_carlo, allow_hosts
         )
@@ -184,6 +187,7 @@ def run_job(
         with problems.costing("entry accounting of metadata.json"):
             metadata |= audited.describe()
         compute.write(result, directory, metadata, options, problems)
+        _explain(metadata, directory, run_log)
         _finish(metadata, directory, progress)
         permutations.finish()
 
@@ -278,10 +282,20 @@ def _correction(specification: Specification) -> dict[str, Any]:
     }
 
 
+def _explain(metadata: dict[str, Any], directory: ResultDirectory, run_log: RunLog) -> None:
+    """Write ``run.log`` and ``README.txt``, the last of the artifacts; what comes later is about the upload."""
+    names = [str(artifact["filename"]) for artifact in directory.artifacts()]
+    names = sorted({*names, README, RUN_LOG, METADATA_FILENAME})
+    directory.write_beside({RUN_LOG: run_log.text(), README: readme(metadata, names)})
+
+
 def _finish(metadata: dict[str, Any], directory: ResultDirectory, progress: Progress) -> None:
     """Write ``metadata.json``, the last file of a run: where it is, everything is."""
     progress.finish()
     metadata["seconds"] = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
     metadata["finished"] = datetime.now(UTC).isoformat()
-    metadata["artifacts"] = directory.artifacts()
+    metadata["artifacts"] = [
+        {**artifact, "description": describe_file(str(artifact["filename"]), str(metadata["estimator"]))}
+        for artifact in directory.artifacts()
+    ]
     directory.write_metadata(metadata)

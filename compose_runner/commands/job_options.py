@@ -33,3 +33,4 @@ n_cores_option = click.option("--n-cores", type=click.IntRange(min=1), help="Cor
 yes_option = click.option(
     "-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there."
 )
+open_option = click.option("--open", "open_report", is_flag=True, help="Open the report in a browser at the end.")

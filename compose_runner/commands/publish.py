@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import click
 
+from compose_runner.commands.ending import publish_command
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.job_options import environment_option, nsc_key_option, yes_option
 from compose_runner.compose.environments import environment_named
@@ -38,11 +38,6 @@ class _PublishAccount:
                 "--nsc-key KEY"
             )
         return ""
-
-
-def publish_command(result_dir: str) -> str:
-    """Give the command that publishes a result directory."""
-    return f"compose-runner publish {shlex.quote(result_dir)}"
 
 
 def agreed_to_publish(page: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,16 @@ import click
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
+from compose_runner.commands.ending import publish_command
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.job_options import environment_option, n_cores_option, nsc_key_option, yes_option
-from compose_runner.commands.publish import agreed_to_publish, publish_command
+from compose_runner.commands.job_options import (
+    environment_option,
+    n_cores_option,
+    nsc_key_option,
+    open_option,
+    yes_option,
+)
+from compose_runner.commands.publish import agreed_to_publish
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.errors import UploadKeyError
 from compose_runner.escaping import visible
@@ -144,8 +152,10 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
-    help="How to log on standard error.  [default: text in a terminal, else json]",
+    help="How to log on standard error.  [default: text; json in a container without a terminal]",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show what NiMARE and other libraries say; run.log has it anyhow.")
+@open_option
 @click.version_option(__version__, prog_name="compose-runner")
 def run(meta_analysis_id: str | None, **options: Any) -> None:
     """Run a meta-analysis of Neurosynth Compose and print the page of its result.
@@ -161,23 +171,29 @@ def run(meta_analysis_id: str | None, **options: Any) -> None:
     if options["allow_hosts"] and options["bundle"] is None:
         raise click.UsageError("--allow-host is for the maps of a bundle from disk: give it with --bundle.")
     log_format, no_report, yes = options.pop("log_format"), options.pop("no_report"), options.pop("yes")
+    verbose, show = options.pop("verbose"), options.pop("open_report")
     account = _RunAccount(options["result_dir"])
 
     def action() -> None:
         from compose_runner.analysis.interpreter import own_process
         from compose_runner.analysis.write.result_record import PUBLISH_RECORD
-        from compose_runner.commands.terminal import has_person, watching
+        from compose_runner.analysis.write.summary import REPORT
+        from compose_runner.commands.ending import open_page, tell_result
+        from compose_runner.commands.terminal import watching
         from compose_runner.run import run as run_meta_analysis
 
         if not (options["no_upload"] or options["bundle"] or yes):
             page = environment_named(options["environment"]).find_page(str(meta_analysis_id))
             options["no_upload"] = not agreed_to_publish(page)
-        with own_process(), watching(log_format) as listener:
+        with own_process(), watching(log_format, verbose=verbose) as listener:
             url, _ = run_meta_analysis(
                 meta_analysis_id, report=not no_report, progress=account.listening(listener), **options
             )
-        if url is None and has_person() and (Path(options["result_dir"]).expanduser() / PUBLISH_RECORD).exists():
-            click.echo(f"Not published. To publish it: {publish_command(options['result_dir'])}", err=True)
+        result_dir = Path(options["result_dir"]).expanduser()
+        if sys.stderr.isatty():
+            tell_result(result_dir, can_publish=url is None and (result_dir / PUBLISH_RECORD).exists())
         click.echo(visible(url) if url else click.format_filename(options["result_dir"]))
+        if show:
+            open_page((result_dir / REPORT).resolve().as_uri() if (result_dir / REPORT).exists() else None)
 
     exit_with_code(action, account)

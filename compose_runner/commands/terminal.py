@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TextIO
-
-from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from compose_runner.escaping import json_text, visible
 from compose_runner.progress import LoggedProgress
 from compose_runner.service.log_events import QUIET_LIBRARIES
+from compose_runner.service.record_format import RecordFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 
 LogFormat = Literal["text", "json"]
 log = logging.getLogger("compose_runner")
+
+# attributes of every record; what else it has are its fields
+_PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OF_CONTAINERS = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "ECS_CONTAINER_METADATA_URI",
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "KUBERNETES_SERVICE_HOST",
+)
+# made by Docker and by Podman
+_IN_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
 
 STAGE_NAMES = {
     "fetch": "Fetch the documents",
@@ -44,51 +56,74 @@ STAGE_NAMES = {
 
 def json_formatter() -> logging.Formatter:
     """One JSON object a record, the same shape in the shell, the functions and the task."""
-    formatter: logging.Formatter = LambdaPowertoolsFormatter(
-        log_record_order=["level", "message", "timestamp"],
-        utc=True,
-        location=None,
-        service="compose-runner",
-        json_serializer=_serialized,
-    )
-    return formatter
+    return RecordFormatter(utc=True, location=None, service="compose-runner", json_serializer=_serialized)
 
 
 def _serialized(record: Any) -> str:
     return json_text(record, default=str, separators=(",", ":"))
 
 
-class _VisibleFormatter(logging.Formatter):
-    """Makes control characters of a record visible; rich indents the further lines of one."""
+class _TextFormatter(logging.Formatter):
+    """Writes a record for a person: the message, its fields as ``name=value``, and no control characters.
+
+    Parameters
+    ----------
+    timed : bool
+        Whether the line begins with time and level, which rich writes itself.
+    """
+
+    def __init__(self, *, timed: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s" if timed else "%(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """Write the line of the record."""
+        fields = (f"{name}={value}" for name, value in vars(record).items() if name not in _PLAIN_RECORD)
+        return " ".join((super().formatMessage(record), *fields))
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the message, and what was raised, as text that a terminal only shows."""
         return visible(super().format(record), lines=True)
 
 
+def _is_for_a_person(record: logging.LogRecord) -> bool:
+    """Whether a record is this package's own, or an error; the rest is in the run's log (``run.log``)."""
+    return record.name.startswith(("compose_runner", "functions", "task")) or record.levelno >= logging.ERROR
+
+
+def in_container() -> bool:
+    """Whether this process runs in a container or a function, whose output a log collector reads."""
+    return any(os.environ.get(name) for name in _OF_CONTAINERS) or any(Path(name).exists() for name in _IN_CONTAINERS)
+
+
 @contextlib.contextmanager
-def records_on(stream: TextIO, log_format: LogFormat, console: Console | None = None) -> Iterator[None]:
-    """Send every record and warning of this process to one stream, and nothing of them to standard output.
+def records_on(
+    stream: TextIO, log_format: LogFormat, console: Console | None = None, *, verbose: bool = False
+) -> Iterator[None]:
+    """Send the records and warnings of this process to one stream, and nothing of them to standard output.
 
     Parameters
     ----------
     stream : file
         Where the records go.
     log_format : {"text", "json"}
-        For a person, or one JSON object a line.
+        For a person, without what libraries say about themselves, or one JSON object a line, with everything.
     console : rich.console.Console, optional
         The terminal that also draws the progress bar, so that the two do not overwrite each other.
+    verbose : bool
+        For a person too, everything.
     """
     root = logging.getLogger()
     handler: logging.Handler
-    if log_format == "text":
+    if log_format == "text" and console is not None and console.is_terminal:
         from rich.logging import RichHandler
 
         handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
-        handler.setFormatter(_VisibleFormatter())
+        handler.setFormatter(_TextFormatter(timed=False))
     else:
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(json_formatter())
+        handler.setFormatter(_TextFormatter(timed=True) if log_format == "text" else json_formatter())
+    if log_format == "text" and not verbose:
+        handler.addFilter(_is_for_a_person)
     before = root.handlers[:], root.level, {name: logging.getLogger(name).level for name in QUIET_LIBRARIES}
     show_warning, sys_stdout = warnings.showwarning, sys.stdout
     root.handlers[:] = [handler]
@@ -205,19 +240,21 @@ def agreed(question: str) -> bool:
 
 
 @contextlib.contextmanager
-def watching(log_format: LogFormat | None = None) -> Iterator[ProgressListener]:
+def watching(log_format: LogFormat | None = None, *, verbose: bool = False) -> Iterator[ProgressListener]:
     """Set up records and progress for one run on this process's standard error.
 
     Parameters
     ----------
     log_format : {"text", "json"} or None
-        None chooses text for a terminal and JSON otherwise.
+        None chooses text, and JSON in a container unless a terminal is attached to it.
+    verbose : bool
+        Show what libraries say, too.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
-    log_format = log_format or ("text" if console.is_terminal else "json")
-    with records_on(sys.stderr, log_format, console):
+    log_format = log_format or ("json" if in_container() and not console.is_terminal else "text")
+    with records_on(sys.stderr, log_format, console, verbose=verbose):
         if log_format == "text" and console.is_terminal:
             with TerminalProgress(console) as listener:
                 yield listener

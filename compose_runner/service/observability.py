@@ -13,6 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics
 from aws_lambda_powertools.tracing import Tracer
 
 from compose_runner.service.log_events import ARTIFACT_PREFIX
+from compose_runner.service.record_format import RecordFormatter
 from compose_runner.service.xray import XRayProvider
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ REQUEST_DURATION = "RequestDuration"
 COMPOSE_UNREACHABLE = "ComposeUnreachable"
 COMPOSE_FETCH_DURATION = "ComposeFetchDuration"
 
-logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or DEFAULT_SERVICE, use_rfc3339=True)
+logger = Logger(
+    service=os.environ.get("POWERTOOLS_SERVICE_NAME") or DEFAULT_SERVICE,
+    logger_formatter=RecordFormatter(use_rfc3339=True),
+)
 tracing = XRayProvider()
 tracer = Tracer(provider=tracing, auto_patch=False, disabled=False)
 

@@ -221,8 +221,9 @@ class SubmitService:
         refused = document["refused"]
         meta_analysis_id = document["meta_analysis_id"]
         record = {
-            "level": "ERROR",
             "message": log_events.FAILED,
+            "sentence": log_events.SENTENCES[log_events.FAILED].format(error=refused["cause"]),
+            "level": "ERROR",
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "service": observability.logger.service,
             log_events.ARTIFACT_PREFIX: document["artifact_prefix"],

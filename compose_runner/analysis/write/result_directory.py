@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATE = ".compose-runner"
+# texts that are for people: where somebody else's file has the name, the result does without
+EXPLAINING = frozenset({"README.txt", "run.log"})
 # the maps that go into an image-based meta-analysis: inputs, kept there as a cache
 IMAGES = f"{STATE}/images"
 _LOCK = "lock"
@@ -182,6 +184,20 @@ class ResultDirectory:
         with self.writing() as folder:
             atomic_write(folder / name, content)
 
+    def write_beside(self, texts: Mapping[str, str]) -> None:
+        """Write texts that explain a result; one whose name a file has that no run wrote is left out.
+
+        Parameters
+        ----------
+        texts : mapping of str to str
+            By the names of :data:`EXPLAINING`.
+        """
+        for name, text in texts.items():
+            if self._blocked(name, self._record()):
+                log.info("%s is not written: a file that no run wrote has its name.", name)
+            else:
+                self.write(name, text.encode())
+
     def remove(self, name: str) -> None:
         """Remove one file that a run wrote; one that is not as the run wrote it stays."""
         record = self._record()
@@ -248,7 +264,7 @@ class ResultDirectory:
         in_the_way = [
             name
             for name in {*names, *self._names_in(FIGURES), *record.files}
-            if (name in record.files or run_may_write(name)) and self._blocked(name, record)
+            if name not in EXPLAINING and (name in record.files or run_may_write(name)) and self._blocked(name, record)
         ]
         if FIGURES in names and self._blocked(f"{FIGURES}/any"):
             in_the_way.append(FIGURES)

@@ -1,0 +1,55 @@
+"""How a command that made or fetched a result ends on a terminal: what was found, and where to read on."""
+
+from __future__ import annotations
+
+import shlex
+import webbrowser
+from typing import TYPE_CHECKING
+
+from compose_runner.commands.service_options import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_REPORT = "There is no report to open: it was not drawn, or could not be."
+
+
+def publish_command(result_dir: str | Path) -> str:
+    """Give the command that publishes a result directory."""
+    return f"compose-runner publish {shlex.quote(str(result_dir))}"
+
+
+def tell_result(result_dir: Path, *, can_publish: bool = False) -> None:
+    """Say on standard error what a run found, what it left out, where its report is, and how to publish it.
+
+    Parameters
+    ----------
+    result_dir : Path
+        Of a run that is complete.
+    can_publish : bool
+        Whether the result is not published and can be.
+    """
+    from compose_runner.analysis.write.summary import summarize
+
+    summary = summarize(result_dir)
+    if summary is None:
+        return
+    say("", err=True)
+    for line in summary.lines():
+        say(line, err=True)
+    if can_publish:
+        say(f"Not published. To publish it: {publish_command(result_dir)}", err=True)
+
+
+def open_page(address: str | None) -> None:
+    """Open a page in the browser of this machine, or say why not.
+
+    Parameters
+    ----------
+    address : str or None
+        None where there is no report.
+    """
+    if address is None:
+        say(NO_REPORT, err=True)
+    elif not webbrowser.open(address):
+        say(f"No browser could be opened here. The report is at {address}", err=True)
