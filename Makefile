@@ -54,8 +54,9 @@ format: $(READY) ## let ruff put the code in order
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-generate: $(READY) ## write openapi.json and NiMARE's signatures again
+generate: $(READY) ## write openapi.json, NiMARE's signatures and the tutorial's notebook again
 	$(PY) -m compose_runner.service.openapi > openapi.json
+	$(VENV)/bin/sphinx_gallery_py2jupyter examples/plot_pain.py
 	$(PY) -m compose_runner.specification.generate
 
 docs: $(READY) ## build the documentation site into docs/_build/html, warnings are errors

@@ -20,6 +20,17 @@ log = logging.getLogger("compose_runner")
 # names of the log records that tell progress
 STAGE_RECORD = "workflow.stage"
 PROGRESS_RECORD = "workflow.progress"
+# what a person reads
+STAGE_NAMES = {
+    "fetch": "Fetch the documents",
+    "select": "Select the analyses",
+    "fit": "Fit",
+    "correct": "Correct for multiple comparisons",
+    "diagnose": "Describe the clusters",
+    "write": "Write maps, tables, report",
+    "upload": "Upload the artifacts",
+    "publish": "Publish on Neurosynth Compose",
+}
 # share of the steps from which their own pace is believed rather than a prediction
 _PACE_TELLS = 0.05
 
@@ -186,6 +197,17 @@ class LoggedProgress:
             self._stage, self._told = record.stage, now
         fields = record.model_dump(mode="json", exclude_none=True, exclude={"updated"})
         log.info(STAGE_RECORD if begins else PROGRESS_RECORD, extra=fields)
+
+
+def time_left(seconds: object) -> str:
+    """Write a number of seconds as ``about 5 min left``; nothing for what is not a number."""
+    if not isinstance(seconds, int | float):
+        return ""
+    if seconds < 90:
+        return f"about {seconds:.0f} s left"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
 
 
 def merged(job: ProgressRecord, shards: Iterable[ProgressRecord]) -> ProgressRecord:

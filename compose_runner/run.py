@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compose_runner.analysis import DEFAULT_SEED
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from nimare.results import MetaResult
-
+    from compose_runner.analysis.notebook import RunOutcome
     from compose_runner.progress import ProgressListener
 
 DEFAULT_RESULT_DIRECTORY = "results"
@@ -36,7 +36,7 @@ def run(
     progress: ProgressListener | None = None,
     allow_hosts: Sequence[str] = (),
     overwrite: bool = False,
-) -> tuple[str | None, MetaResult]:
+) -> RunOutcome:
     """Run a meta-analysis of Neurosynth Compose and publish its result there, for everyone to see.
 
     To look at the result first, run with ``no_upload=True`` and publish later, with
@@ -72,7 +72,7 @@ def run(
     engine : {"auto", "nimare"}
         ``nimare`` forces NiMARE's own Monte Carlo code.
     progress : callable, optional
-        Takes every :class:`compose_runner.progress.ProgressRecord`.
+        Takes every :class:`compose_runner.progress.ProgressRecord`; a notebook shows a bar by default.
     allow_hosts : sequence of str
         Hosts (``HOST`` or ``HOST:PORT``) that the maps of ``bundle`` may come from although they are not on the public
         internet.
@@ -82,10 +82,9 @@ def run(
 
     Returns
     -------
-    url : str or None
-        The meta-analysis's page; None when nothing was uploaded.
-    result : nimare.results.MetaResult
-        Maps, tables, estimator.
+    compose_runner.analysis.notebook.RunOutcome
+        Unpacks as ``url, result``: the meta-analysis's page (None when nothing was uploaded), and a
+        :class:`nimare.results.MetaResult` with maps, tables, estimator. A notebook shows it as a card.
 
     Raises
     ------
@@ -101,26 +100,33 @@ def run(
     >>> url, result = run("YOUR_ID", no_upload=True)  # doctest: +SKIP
     >>> result.get_map("z").to_filename("z.nii.gz")  # doctest: +SKIP
     """
+    from compose_runner.analysis.notebook import RunOutcome, notebook_progress
     from compose_runner.analysis.process_state import preserved_process_state
 
-    with preserved_process_state():
-        from compose_runner.analysis.job import run_job
+    bar = notebook_progress() if progress is None else None
+    directory = Path(result_dir or DEFAULT_RESULT_DIRECTORY)
+    try:
+        with preserved_process_state():
+            from compose_runner.analysis.job import run_job
 
-        outcome = run_job(
-            meta_analysis_id,
-            environment=environment,
-            result_dir=result_dir or DEFAULT_RESULT_DIRECTORY,
-            nsc_key=nsc_key,
-            nv_key=nv_key,
-            upload=not no_upload,
-            n_cores=n_cores,
-            bundle=bundle,
-            save_bundle_to=save_bundle,
-            seed=seed,
-            report=report,
-            engine=engine,
-            progress=Progress(progress),
-            allow_hosts=allow_hosts,
-            overwrite=overwrite,
-        )
-    return outcome.url, outcome.result
+            outcome = run_job(
+                meta_analysis_id,
+                environment=environment,
+                result_dir=directory,
+                nsc_key=nsc_key,
+                nv_key=nv_key,
+                upload=not no_upload,
+                n_cores=n_cores,
+                bundle=bundle,
+                save_bundle_to=save_bundle,
+                seed=seed,
+                report=report,
+                engine=engine,
+                progress=Progress(progress or bar),
+                allow_hosts=allow_hosts,
+                overwrite=overwrite,
+            )
+    finally:
+        if bar is not None:
+            bar.finish()
+    return RunOutcome.of(outcome.url, outcome.result, directory)

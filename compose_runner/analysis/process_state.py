@@ -19,6 +19,8 @@ from compose_runner.analysis.interpreter import is_own_process
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# the logger that Python itself uses for warnings
+_WARNINGS = "py.warnings"
 _lock = threading.Lock()
 _inside = 0
 _restore = contextlib.ExitStack()
@@ -36,7 +38,7 @@ def preserved_process_state() -> Iterator[None]:
         return
     with _lock:
         if _inside == 0:
-            for kept in (_root_logger(), warnings.catch_warnings(), _matplotlib_backend()):
+            for kept in (_root_logger(), _warnings(), _matplotlib_backend()):
                 _restore.enter_context(kept)
         _inside += 1
     try:
@@ -48,15 +50,66 @@ def preserved_process_state() -> Iterator[None]:
                 _restore.close()
 
 
+class _AsBefore(logging.Filter):
+    """Lets the user's handlers have the records that they would have without a run, and Python's warnings as such.
+
+    Parameters
+    ----------
+    level : int
+        Of the root logger, before.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self._level = level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the user's handlers take a record."""
+        return record.levelno >= self._level and record.name != _WARNINGS
+
+
 @contextlib.contextmanager
 def _root_logger() -> Iterator[None]:
+    """Let a run's own handler see everything, a user's see what it saw, and show our warnings where there is none."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    as_before = _AsBefore(level)
+    for handler in handlers:
+        handler.addFilter(as_before)
+    if not handlers:
+        # with a handler there, NiMARE adds none
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setLevel(logging.WARNING)
+        shown.addFilter(logging.Filter("compose_runner"))
+        root.addHandler(shown)
+    root.setLevel(min(level, logging.INFO) or logging.INFO)
     try:
         yield
     finally:
         root.setLevel(level)
         root.handlers[:] = handlers
+        for handler in handlers:
+            handler.removeFilter(as_before)
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[None]:
+    """Make records of Python's warnings, which a run keeps in its log."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _log_warning
+        yield
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,  # noqa: ARG001 - Python's own signature
+    line: str | None = None,
+) -> None:
+    """Take the place of :func:`warnings.showwarning`."""
+    logging.getLogger(_WARNINGS).warning("%s", warnings.formatwarning(message, category, filename, lineno, line))
 
 
 @contextlib.contextmanager
@@ -68,11 +121,11 @@ def _matplotlib_backend() -> Iterator[None]:
     try:
         yield
     finally:
-        if isinstance(backend, str):
-            matplotlib.use(backend, force=False)
-        else:
+        pyplot: Any = sys.modules.get("matplotlib.pyplot")
+        # first the name: the notebook's backend looks at it while it is imported
+        dict.__setitem__(matplotlib.rcParams, "backend", backend)
+        if pyplot is not None and isinstance(backend, str):
+            pyplot.switch_backend(backend)
+        elif pyplot is not None:
             # none was chosen yet: pyplot chooses one with its first figure
-            dict.__setitem__(matplotlib.rcParams, "backend", backend)
-            pyplot: Any = sys.modules.get("matplotlib.pyplot")
-            if pyplot is not None:
-                pyplot._backend_mod = None
+            pyplot._backend_mod = None

@@ -22,6 +22,7 @@ from compose_runner.analysis.compute.coverage import (
 from compose_runner.analysis.compute.description import describe_diagnostics
 from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.patches.foci import foci_at_once
+from compose_runner.analysis.compute.patches.loads import loads_without_collection
 from compose_runner.analysis.compute.patches.references import references_at_own_cost
 from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
 from compose_runner.analysis.compute.patches.warnings import warnings_at_debug
@@ -145,6 +146,7 @@ def audit_inputs(studies: Studies) -> Audit:
     return audit(studies.inputs)
 
 
+@loads_without_collection()
 def compute(
     studies: Studies,
     specification: Specification,
@@ -241,6 +243,7 @@ def describe(result: MetaResult) -> dict[str, Any]:
     return {"diagnostics": describe_diagnostics(result)}
 
 
+@loads_without_collection()
 def write(
     result: MetaResult,
     directory: ResultDirectory,

@@ -6,7 +6,9 @@ import shlex
 import webbrowser
 from typing import TYPE_CHECKING
 
-from compose_runner.commands.service_options import say
+import click
+
+from compose_runner.escaping import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +36,11 @@ def tell_result(result_dir: Path, *, can_publish: bool = False) -> None:
     summary = summarize(result_dir)
     if summary is None:
         return
-    say("", err=True)
+    click.echo(err=True)
     for line in summary.lines():
-        say(line, err=True)
+        click.echo(visible(line), err=True)
     if can_publish:
-        say(f"Not published. To publish it: {publish_command(result_dir)}", err=True)
+        click.echo(visible(f"Not published. To publish it: {publish_command(result_dir)}"), err=True)
 
 
 def open_page(address: str | None) -> None:
@@ -50,6 +52,6 @@ def open_page(address: str | None) -> None:
         None where there is no report.
     """
     if address is None:
-        say(NO_REPORT, err=True)
+        click.echo(NO_REPORT, err=True)
     elif not webbrowser.open(address):
-        say(f"No browser could be opened here. The report is at {address}", err=True)
+        click.echo(visible(f"No browser could be opened here. The report is at {address}"), err=True)

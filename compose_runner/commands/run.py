@@ -51,7 +51,7 @@ class _RunAccount:
         """Give a listener that keeps the stage, and passes every record on."""
         # here, since another thread that imports may be interrupted together with the run
         from compose_runner.analysis.compute.checkpoints import CHECKPOINTS
-        from compose_runner.commands.terminal import STAGE_NAMES
+        from compose_runner.progress import STAGE_NAMES
 
         self._checkpoints, self._names = CHECKPOINTS, STAGE_NAMES
 

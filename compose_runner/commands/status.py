@@ -6,7 +6,7 @@ import click
 
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
-from compose_runner.commands.terminal import time_left
+from compose_runner.progress import time_left
 
 
 @click.command(context_settings=CONTEXT)

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from compose_runner.escaping import json_text, visible
-from compose_runner.progress import LoggedProgress
+from compose_runner.progress import STAGE_NAMES, LoggedProgress, time_left
 from compose_runner.service.log_events import QUIET_LIBRARIES
 from compose_runner.service.record_format import RecordFormatter
 
@@ -41,17 +41,6 @@ _OF_CONTAINERS = (
 )
 # made by Docker and by Podman
 _IN_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
-
-STAGE_NAMES = {
-    "fetch": "Fetch the documents",
-    "select": "Select the analyses",
-    "fit": "Fit",
-    "correct": "Correct for multiple comparisons",
-    "diagnose": "Describe the clusters",
-    "write": "Write maps, tables, report",
-    "upload": "Upload the artifacts",
-    "publish": "Publish on Neurosynth Compose",
-}
 
 
 def json_formatter() -> logging.Formatter:
@@ -141,17 +130,6 @@ def records_on(
         root.handlers[:], root.level = before[0], before[1]
         for name, level in before[2].items():
             logging.getLogger(name).setLevel(level)
-
-
-def time_left(seconds: object) -> str:
-    """Write a number of seconds as ``about 5 min left``; nothing for what is not a number."""
-    if not isinstance(seconds, int | float):
-        return ""
-    if seconds < 90:
-        return f"about {seconds:.0f} s left"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min left"
-    return f"about {seconds / 3600:.1f} h left"
 
 
 class TerminalProgress:

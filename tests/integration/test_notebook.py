@@ -84,12 +84,29 @@ def test_two_runs_leave_the_interpreter_as_it_was(bundle: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_a_real_kernel_still_shows_plots_and_is_otherwise_as_before(bundle: Path, tmp_path: Path) -> None:
+def test_a_real_kernel_shows_progress_and_a_card_and_is_otherwise_as_before(bundle: Path, tmp_path: Path) -> None:
     plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
     run = RUN.format(bundle=str(bundle), result_dir=str(tmp_path / "results"), report=True)
-    cells = [plot, f"{STATE}\nbefore = state()", run, "print(changes(before))", plot]
+    run = run.replace("url, result = run(", "outcome = run(") + "outcome"
+    keep = "%config InlineBackend.close_figures = False\nmine = plt.figure()"
+    unpack = (
+        "url, result = outcome\nprint(url, type(result).__name__, mine.number in plt.get_fignums())\nprint(outcome)"
+    )
+    cells = [plot, f"{STATE}\nbefore = state()", run, "print(changes(before))", plot, keep, run, unpack]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
     assert [output.text for output in notebook.cells[3].outputs] == ["{}\n"]
     for cell in (notebook.cells[0], notebook.cells[4]):
         assert any("image/png" in output.get("data", {}) for output in cell.outputs)
+
+    outputs = notebook.cells[2].outputs
+    # no record or warning of a library
+    assert [output.output_type for output in outputs] == ["display_data", "execute_result"]
+    assert outputs[0].data["text/html"] == ""  # the bar is gone
+    card = outputs[1].data["text/html"]
+    assert "<h3>a-label</h3>" in card
+    assert 'src="data:image/png;base64,' in card
+    assert 'href="results/report.html"' in card
+    assert "nimare.workflows" in (tmp_path / "results" / "run.log").read_text()
+    assert len(outputs[1].data["text/plain"]) < 3000
+    assert notebook.cells[7].outputs[0].text.startswith("None MetaResult True\na-label\n")

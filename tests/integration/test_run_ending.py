@@ -8,14 +8,10 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from compose_runner.local.demo import studies
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 COMPOSE_RUN = str(Path(sys.executable).with_name("compose-run"))
 
@@ -30,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def on_a_terminal(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, Path]]:
+def on_a_terminal(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
     """Standard output, what the terminal showed, and the result directory."""
     results = tmp_path_factory.mktemp("run") / "results"
     arguments = [COMPOSE_RUN, "pain", "--bundle", str(bundle), "--result-dir", str(results), "--no-report"]
@@ -48,7 +44,7 @@ def on_a_terminal(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         answer = process.stdout.read().decode()
     os.close(ours)
     assert process.returncode == 0
-    yield answer, shown.decode(), results
+    return answer, shown.decode(), results
 
 
 def test_a_terminal_is_told_the_clusters_and_how_to_publish(on_a_terminal: tuple[str, str, Path]) -> None:

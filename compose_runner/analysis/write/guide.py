@@ -58,7 +58,7 @@ def describe_file(name: str, estimator: str = "") -> str:
     if table := _TABLE.fullmatch(name):
         of = f"{map_heading(table['map'], estimator=estimator)}."
         if table["kind"] == "clust":
-            return f"Clusters and their peaks in mm (MNI), sub-peaks without a size; Peak Stat is the map's value. Of: {of}"
+            return f"Clusters, their peaks in mm (MNI) and their sizes; Peak Stat is the map's value. Of: {of}"
         what = _CONTRIBUTIONS.get(table["diagnostic"] or "", "What experiments (rows) contribute to clusters (columns)")
         return f"{what}. Of: {of}"
     return "A table of the result." if name.endswith(".tsv") else "A file of the result."

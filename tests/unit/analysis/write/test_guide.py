@@ -41,7 +41,7 @@ def test_the_readme_names_every_file_in_80_columns_and_no_control_characters() -
         ("stat.nii.gz", "ALE value"),
         ("unheard-of.nii.gz", "Map in MNI space"),
         (f"{MAP}_diag-Jackknife_tab-counts_tail-positive.tsv", "Share of each cluster"),
-        (f"{MAP}_tab-clust.tsv", "Clusters and their peaks"),
+        (f"{MAP}_tab-clust.tsv", "Clusters, their peaks"),
         ("figures/figure-1.png", "figure"),
         ("meta_results.pkl", "pickle"),
         ("other.tsv", "table"),
