@@ -12,7 +12,9 @@ import click
 from compose_runner import __version__
 
 # each is the function of its name in the module of its name below compose_runner.commands
-_SUBCOMMANDS = ("run", "check", "publish", "serve", "submit", "status", "logs", "results", "cancel", "rm")
+_SUBCOMMANDS = (
+    "run", "check", "publish", "serve", "submit", "jobs", "status", "logs", "results", "cancel", "rm"
+)
 
 
 class _LazyGroup(click.Group):

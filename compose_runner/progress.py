@@ -22,6 +22,7 @@ STAGE_RECORD = "workflow.stage"
 PROGRESS_RECORD = "workflow.progress"
 # what a person reads
 STAGE_NAMES = {
+    "waiting": "Wait for other jobs",
     "fetch": "Fetch the documents",
     "select": "Select the analyses",
     "fit": "Fit",
@@ -38,6 +39,7 @@ _PACE_TELLS = 0.05
 class Stage(StrEnum):
     """The stages of a run, in their order."""
 
+    WAITING = "waiting"
     FETCH = "fetch"
     SELECT = "select"
     FIT = "fit"
@@ -74,6 +76,7 @@ class ProgressRecord(BaseModel):
     seconds_left: Annotated[float | None, Field(ge=0)] = None
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     shards: Annotated[int | None, Field(ge=1)] = None
+    jobs_before: Annotated[int | None, Field(ge=0)] = None
 
 
 class ProgressListener(Protocol):

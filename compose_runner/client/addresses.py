@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:8642"
 FUNCTIONS = ("submit", "status", "logs", "results")
+# the list of jobs, which the embedded service has beside them
+JOBS = "jobs"
 ENDPOINT_VARIABLE = "COMPOSE_RUNNER_ENDPOINT"
 AUTH_VARIABLE = "COMPOSE_RUNNER_AUTH"
 PROFILES_VARIABLE = "COMPOSE_RUNNER_PROFILES"
@@ -93,6 +95,8 @@ class ServiceAddresses:
             The settings do not name it, or what they name is not an address.
         """
         url = self.urls.get(function)
+        if not url and function == JOBS:
+            raise SettingsError("this service has no list of jobs; only compose-runner serve keeps one")
         if not url:
             raise SettingsError(
                 f"the address of {function} is not set: give --endpoint, a profile or "
@@ -190,7 +194,7 @@ def _addresses(endpoint: str | None, profile: str | None, variables: Mapping[str
 
 
 def _below(endpoint: str) -> dict[str, str]:
-    return {name: f"{endpoint.rstrip('/')}/{name}" for name in FUNCTIONS}
+    return {name: f"{endpoint.rstrip('/')}/{name}" for name in (*FUNCTIONS, JOBS)}
 
 
 def _from_profile(name: str, path: Path, *, required: bool) -> ServiceAddresses:

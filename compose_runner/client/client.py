@@ -14,15 +14,19 @@ It speaks the HTTP contract and nothing more, so that it works with every deploy
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from compose_runner.client.addresses import ServiceAddresses, addresses
+from compose_runner.client.addresses import JOBS, ServiceAddresses, addresses
 from compose_runner.client.calls import call
 from compose_runner.client.models import (
     Artifact,
     Job,
+    JobEntry,
     JobStatus,
+    JobUnknownError,
     LogRecord,
+    RequestRefusedError,
     ServiceError,
     Update,
 )
@@ -134,12 +138,17 @@ class Client:
     def status(self, job_id: str) -> JobStatus:
         """Ask how a job is.
 
+        Parameters
+        ----------
+        job_id : str
+            The job's id, or its name, as everywhere in this class.
+
         Raises
         ------
         JobUnknownError
             The service does not know the job.
         """
-        return _parse_status(call(self.service, "status", {"job_id": job_id}))
+        return _parse_status(call(self.service, "status", _identify(job_id)))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Stop a running job, where the service allows it.
@@ -151,7 +160,21 @@ class Client:
         JobUnknownError
             The service does not know the job.
         """
-        return _parse_status(call(self.service, "status", {"job_id": job_id}, method="DELETE"))
+        return _parse_status(call(self.service, "status", _identify(job_id), method="DELETE"))
+
+    def jobs(self) -> list[JobEntry]:
+        """List the newest jobs of a service that keeps a list, as the embedded one does.
+
+        Raises
+        ------
+        RequestRefusedError
+            The service keeps none.
+        """
+        try:
+            answer = call(self.service, JOBS, {}, method="GET")
+        except JobUnknownError as error:
+            raise RequestRefusedError(error.status, "this service has no list of jobs") from None
+        return [_parse_entry(one) for one in answer.get("jobs") or () if isinstance(one, dict)]
 
     def logs(
         self, artifact_prefix: str, *, start_time: int | None = None, end_time: int | None = None
@@ -165,7 +188,7 @@ class Client:
         start_time, end_time : int, optional
             Epoch milliseconds; the service takes the last hour by default.
         """
-        payload: dict[str, Any] = {"artifact_prefix": artifact_prefix}
+        payload: dict[str, Any] = {"artifact_prefix": name_of(artifact_prefix)}
         if start_time is not None:
             payload["start_time"] = start_time
         if end_time is not None:
@@ -189,7 +212,7 @@ class Client:
         expires_in : int
             Seconds for which their addresses are valid.
         """
-        answer = call(self.service, "results", {"artifact_prefix": artifact_prefix, "expires_in": expires_in})
+        answer = call(self.service, "results", {"artifact_prefix": name_of(artifact_prefix), "expires_in": expires_in})
         folder = f"{str(answer.get('prefix', '')).rstrip('/')}/"
         return [
             Artifact(
@@ -289,6 +312,22 @@ class Client:
         return download(artifacts, directory, on_bytes)
 
 
+def name_of(job: str) -> str:
+    """Give the name of a job, which is the last part of its id.
+
+    Parameters
+    ----------
+    job : str
+        Its id or its name.
+    """
+    return job.rpartition(":")[2]
+
+
+def _identify(job: str) -> dict[str, str]:
+    """Name a job to *status*: an id has colons, which no name has."""
+    return {"job_id": job} if ":" in job else {"artifact_prefix": job}
+
+
 class _NewRecords:
     """Reads a job's log again and again, and gives what was not there before."""
 
@@ -308,10 +347,13 @@ class _NewRecords:
 
 
 def _epoch_ms(text: Any) -> int | None:
-    from datetime import datetime
+    moment = _parse_time(text)
+    return None if moment is None else int(moment.timestamp() * 1000)
 
+
+def _parse_time(text: Any) -> datetime | None:
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
+        return datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
 
@@ -325,4 +367,19 @@ def _parse_status(answer: dict[str, Any]) -> JobStatus:
         progress=progress if isinstance(progress, dict) else None,
         error=str(error) if error else None,
         document=answer,
+    )
+
+
+def _parse_entry(entry: dict[str, Any]) -> JobEntry:
+    progress = entry.get("progress")
+    stage = progress.get("stage") if isinstance(progress, dict) else None
+    before = progress.get("jobs_before") if isinstance(progress, dict) else None
+    doing = f"{before} before it" if before else stage
+    return JobEntry(
+        artifact_prefix=str(entry.get("artifact_prefix") or ""),
+        status=str(entry.get("status") or ""),
+        started=_parse_time(entry.get("start_time")),
+        title=str(entry.get("name") or entry.get("meta_analysis_id") or ""),
+        result=str(entry.get("result_url") or entry.get("error") or doing or ""),
+        document=entry,
     )

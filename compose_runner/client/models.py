@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compose_runner.errors import AnalysisError, TemporaryError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
+WAITING = "waiting"
 
 
 class RequestRefusedError(AnalysisError):
@@ -104,6 +108,45 @@ class JobStatus:
     def ended(self) -> bool:
         """Whether the job will change no more."""
         return self.status != RUNNING
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job's task waits for its turn, in so far as the service tells."""
+        return not self.ended and self.progress is not None and self.progress.get("stage") == WAITING
+
+    @property
+    def jobs_before(self) -> int | None:
+        """How many jobs are before one that waits, where the service tells."""
+        before = self.progress.get("jobs_before") if self.progress is not None and self.waits else None
+        return before if isinstance(before, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """One job in the list of a service.
+
+    Parameters
+    ----------
+    artifact_prefix : str
+        The job's name.
+    status : str
+        ``RUNNING``, ``SUCCEEDED`` or ``FAILED``.
+    started : datetime or None
+        When it was accepted.
+    title : str
+        Name of the meta-analysis, or its id while the name is not known.
+    result : str
+        Page of the result, reason of a failure, or stage of a job that runs; may be empty.
+    document : dict
+        The service's whole entry.
+    """
+
+    artifact_prefix: str
+    status: str
+    started: datetime | None
+    title: str
+    result: str
+    document: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

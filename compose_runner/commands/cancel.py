@@ -9,16 +9,20 @@ from compose_runner.commands.service_options import CONTEXT, make_client, print_
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("job_id")
+@click.argument("job")
 @service_options
-def cancel(job_id: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
-    """Stop the job JOB_ID, where the service allows it."""
+def cancel(job: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
+    """Stop JOB, which is a job's name or its id, where the service allows it."""
 
     def action() -> None:
-        job = make_client(endpoint, profile).cancel(job_id)
+        client = make_client(endpoint, profile)
+        before = client.status(job)
+        after = before if before.ended else client.cancel(job)
         if as_json:
-            print_json(job.document)
+            print_json(after.document)
+        elif before.ended:
+            say(f"{before.artifact_prefix} had ended already: {before.status}")
         else:
-            say(job.status)
+            say(after.status)
 
     exit_with_code(action)

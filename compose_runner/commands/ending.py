@@ -13,6 +13,8 @@ from compose_runner.escaping import visible
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compose_runner.client.client import Client
+
 NO_REPORT = "There is no report to open: it was not drawn, or could not be."
 
 
@@ -41,6 +43,20 @@ def tell_result(result_dir: Path, *, can_publish: bool = False) -> None:
         click.echo(visible(line), err=True)
     if can_publish:
         click.echo(visible(f"Not published. To publish it: {publish_command(result_dir)}"), err=True)
+
+
+def open_job_report(client: Client, job: str) -> None:
+    """Open the report of a job of a service.
+
+    Parameters
+    ----------
+    client : Client
+        Of the service.
+    job : str
+        The job's name or id.
+    """
+    artifacts = client.results(job)
+    open_page(next((artifact.url for artifact in artifacts if artifact.path == "report.html"), None))
 
 
 def open_page(address: str | None) -> None:

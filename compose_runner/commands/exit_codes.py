@@ -126,7 +126,8 @@ class _Stopping:
         # the line is said in any case
         with contextlib.suppress(Exception):
             kept = self._account.stopped() if self._account is not None else ""
-        text = visible(f"compose-runner: Stopped ({_CAUSES.get(number.name, number.name)}). {kept}")
+        what = getattr(self._account, "ended", "Stopped")
+        text = visible(f"compose-runner: {what} ({_CAUSES.get(number.name, number.name)}). {kept}")
         if sys.__stderr__ is not None and sys.__stderr__.isatty():
             # over the progress bar, whose cursor is hidden
             text = f"\r\x1b[2K\x1b[31m{text}\x1b[0m\x1b[?25h"

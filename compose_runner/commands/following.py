@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _UNSHOWN = frozenset(
     {
         "message",
+        "sentence",
         "level",
         "timestamp",
         "location",
@@ -36,6 +37,53 @@ _UNSHOWN = frozenset(
 )
 _SHOWN_BY_BAR = (STAGE_RECORD, PROGRESS_RECORD)
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
+
+
+class FollowingAccount:
+    """What a command that follows a job can say when it ends early: the job goes on.
+
+    Parameters
+    ----------
+    name : str or None
+        The job's name; None as long as there is no job.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+    @property
+    def ended(self) -> str:
+        """What has ended."""
+        return "Stopped" if self.name is None else "No longer following"
+
+    def stopped(self) -> str:
+        """Say that the job goes on, and how to follow it again."""
+        return "" if self.name is None else f"The job goes on: compose-runner logs {self.name} --follow"
+
+    def failed(self, _error: BaseException) -> str:
+        """Add nothing to an error."""
+        return ""
+
+
+def describe_waiting(status: JobStatus) -> str:
+    """Say that a job waits, and how many jobs are before it where that is known."""
+    before = status.jobs_before
+    if before is None:
+        return "It waits for its task to begin."
+    return f"It waits: {before} {'job is' if before == 1 else 'jobs are'} before it."
+
+
+class _Waiting:
+    """Knows whether a job that is followed still waits."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def describe(self, update: Update) -> str:
+        """Say that the job waits; nothing for one that has begun, which has no progress for a moment at its end."""
+        status = update.status
+        self._begun |= bool(update.records) or status.ended or (status.progress is not None and not status.waits)
+        return "" if self._begun else describe_waiting(status)
 
 
 def format_line(record: LogRecord) -> str:
@@ -82,10 +130,14 @@ def follow_in_terminal(updates: Iterable[Update]) -> JobStatus:
 
 def _follow_in_lines(updates: Iterable[Update]) -> JobStatus:
     status = None
+    waiting, said = _Waiting(), ""
     for update in updates:
         for record in update.records:
             say(format_line(record), err=True)
         status = update.status
+        if (text := waiting.describe(update)) not in ("", said):
+            said = text
+            say(f"{status.artifact_prefix}: {text}", err=True)
     assert status is not None
     return status
 
@@ -94,6 +146,7 @@ def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
     from rich.text import Text
 
     status = None
+    waiting = _Waiting()
     with TerminalProgress(console) as bar:
         for update in updates:
             for record in update.records:
@@ -101,7 +154,9 @@ def _follow_with_bar(updates: Iterable[Update], console: Console) -> JobStatus:
                     style = _LEVEL_STYLES.get(str(record.fields.get("level")), "")
                     console.print(Text(format_line(record), style=style), soft_wrap=True)
             status = update.status
-            if status.progress is not None:
+            if text := waiting.describe(update):
+                bar.wait(text)
+            elif status.progress is not None:
                 # a service of another version may tell its progress otherwise; its records say the rest
                 with contextlib.suppress(ValidationError):
                     bar(ProgressRecord.model_validate(status.progress))

@@ -6,17 +6,18 @@ import sys
 
 import click
 
+from compose_runner.client.client import name_of
 from compose_runner.client.models import SUCCEEDED
 from compose_runner.commands import following
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, make_client, parse_name, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.errors import EXIT_CANNOT_RUN
 
 
 @click.command(
     context_settings=CONTEXT,
     epilog="""\b
-JOB is the job's id or its name (artifact_prefix); --follow needs the id.""",
+JOB is the job's name (artifact_prefix) or its id.""",
 )
 @click.argument("job")
 @click.option("--follow", is_flag=True, help="Go on until the job has ended.")
@@ -24,8 +25,7 @@ JOB is the job's id or its name (artifact_prefix); --follow needs the id.""",
 @service_options
 def logs(job: str, follow: bool, since: float | None, endpoint: str | None, profile: str | None, as_json: bool) -> None:
     """Print the log records of JOB."""
-    if follow and ":" not in job:
-        raise click.UsageError("--follow needs the job's id, which submit printed.")
+    account = following.FollowingAccount(name_of(job) if follow else None)
 
     def action() -> bool:
         client = make_client(endpoint, profile)
@@ -38,10 +38,10 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
             import time
 
             start = int((time.time() - since * 3600) * 1000)
-        records = client.logs(parse_name(job), start_time=start)
+        records = client.logs(job, start_time=start)
         if not records:
             asked = "the last hour" if since is None else f"the last {since:g} hours"
-            say(f"{parse_name(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
+            say(f"{name_of(job)} has no records of {asked}; --since HOURS looks further back.", err=True)
         for record in records:
             if as_json:
                 print_json({"timestamp": record.timestamp, "message": record.message})
@@ -49,5 +49,5 @@ def logs(job: str, follow: bool, since: float | None, endpoint: str | None, prof
                 say(following.format_line(record))
         return True
 
-    if not exit_with_code(action):
+    if not exit_with_code(action, account):
         sys.exit(EXIT_CANNOT_RUN)

@@ -71,8 +71,3 @@ def say(text: object, *, err: bool = False, fg: str | None = None) -> None:
         Colour, on a terminal.
     """
     click.secho(visible(text), err=err, fg=fg)
-
-
-def parse_name(job: str) -> str:
-    """Give the job's name, which is the last part of its ``job_id``, for whichever of the two was typed."""
-    return job.rpartition(":")[2]

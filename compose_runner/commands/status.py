@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import click
 
+from compose_runner.commands import following
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.progress import time_left
 
 
 @click.command(context_settings=CONTEXT)
-@click.argument("job_id")
+@click.argument("job")
 @service_options
-def status(job_id: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
-    """Say how the job JOB_ID is."""
+def status(job: str, endpoint: str | None, profile: str | None, as_json: bool) -> None:
+    """Say how JOB is, which is a job's name or its id."""
 
     def action() -> None:
-        job = make_client(endpoint, profile).status(job_id)
+        found = make_client(endpoint, profile).status(job)
         if as_json:
-            print_json(job.document)
+            print_json(found.document)
             return
-        say(job.status)
+        say(found.status)
         for name in ("artifact_prefix", "start_time", "stop_time"):
-            if job.document.get(name):
-                say(f"{name.replace('_', ' ')}: {job.document[name]}")
-        if job.progress:
-            percent = job.progress.get("percent")
+            if found.document.get(name):
+                say(f"{name.replace('_', ' ')}: {found.document[name]}")
+        if found.waits:
+            say(following.describe_waiting(found))
+        elif found.progress:
+            percent = found.progress.get("percent")
             parts = (
-                job.progress.get("stage"),
+                found.progress.get("stage"),
                 f"{percent:.0f} %" if isinstance(percent, int | float) else None,
-                time_left(job.progress.get("seconds_left")),
+                time_left(found.progress.get("seconds_left")),
             )
             say(f"progress: {', '.join(str(part) for part in parts if part)}")
-        if job.error:
-            say(f"error: {job.error}")
-        url = (job.document.get("result") or {}).get("result_url")
+        if found.error:
+            say(f"error: {found.error}")
+        url = (found.document.get("result") or {}).get("result_url")
         if url:
             say(f"page: {url}")
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from compose_runner.client.models import SUCCEEDED
+from compose_runner.client.models import SUCCEEDED, JobExistsError
 from compose_runner.commands import following
+from compose_runner.commands.ending import open_job_report
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.job_options import environment_option, n_cores_option, nsc_key_option
+from compose_runner.commands.job_options import environment_option, n_cores_option, nsc_key_option, open_option
 from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
-from compose_runner.errors import EXIT_CANNOT_RUN
+from compose_runner.errors import EXIT_CANNOT_RUN, AnalysisError
 from compose_runner.escaping import visible
 
 
@@ -40,6 +41,7 @@ succeeded; 1 it cannot run, or failed.""",
     "--idempotency-key", metavar="KEY", help="Find the job that the same key started before, if there is one."
 )
 @click.option("--follow", is_flag=True, help="Show progress and log records until the job has ended.")
+@open_option
 @service_options
 def submit(
     meta_analysis_id: str,
@@ -47,30 +49,44 @@ def submit(
     endpoint: str | None,
     profile: str | None,
     as_json: bool,
+    open_report: bool,
     **wanted: Any,
 ) -> None:
-    """Start a job for META_ANALYSIS_ID.
+    """Start a job for META_ANALYSIS_ID, which may be the address of its page on Compose.
 
     Without --no-upload the result becomes public on its page on Compose. Nobody is asked: the job may end long after
     the command.
     """
+    if open_report and (as_json or not follow):
+        raise click.UsageError(
+            "--open is for the end of a job that is followed: give it with --follow, without --json."
+        )
+
+    account = following.FollowingAccount()
 
     def action() -> bool:
         client = make_client(endpoint, profile)
-        job = client.submit(meta_analysis_id, **wanted)
+        try:
+            job = client.submit(meta_analysis_id, **wanted)
+        except JobExistsError as error:
+            name = wanted["artifact_prefix"]
+            raise AnalysisError(f"{error} To see it: compose-runner status {name}") from error
         if not follow:
             print_json(job.document) if as_json else say(job.job_id)
             if job.error:
                 click.secho(f"{job.artifact_prefix} failed: {visible(job.error)}", fg="red", err=True)
             return not job.error
+        account.name = job.artifact_prefix
         if as_json:
             print_json({"type": "submit", **job.document})
             return following.follow_as_json(client.follow(job.job_id, job.artifact_prefix)).status == SUCCEEDED
-        say(f"job {job.job_id}", err=True)
+        say(f"job {job.artifact_prefix}", err=True)
         status = following.follow_in_terminal(client.follow(job.job_id, job.artifact_prefix))
         following.tell_end(status)
         say(job.artifact_prefix)
+        if open_report:
+            open_job_report(client, job.artifact_prefix)
         return status.status == SUCCEEDED
 
-    if not exit_with_code(action):
+    if not exit_with_code(action, account):
         sys.exit(EXIT_CANNOT_RUN)

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from compose_runner.escaping import json_text, visible
-from compose_runner.progress import STAGE_NAMES, LoggedProgress, time_left
+from compose_runner.progress import STAGE_NAMES, LoggedProgress, Stage, time_left
 from compose_runner.service.log_events import QUIET_LIBRARIES
 from compose_runner.service.record_format import RecordFormatter
 
@@ -33,6 +33,7 @@ log = logging.getLogger("compose_runner")
 
 # attributes of every record; what else it has are its fields
 _PLAIN_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+WAITING = Stage.WAITING.value
 _OF_CONTAINERS = (
     "AWS_LAMBDA_FUNCTION_NAME",
     "ECS_CONTAINER_METADATA_URI",
@@ -188,6 +189,13 @@ class TerminalProgress:
                 self._tasks[stage] = self._bar.add_task(STAGE_NAMES.get(stage, stage), total=None, counted=False)
             if record.total:
                 self._bar.update(self._tasks[stage], completed=record.completed, total=record.total, counted=True)
+
+    def wait(self, text: str) -> None:
+        """Draw that a job waits, until the first record comes."""
+        with self._lock:
+            if WAITING not in self._tasks:
+                self._tasks[WAITING] = self._bar.add_task(text, total=None, counted=False)
+            self._bar.update(self._tasks[WAITING], description=text)
 
     def _finish(self) -> None:
         for task in self._bar.tasks:

@@ -109,14 +109,18 @@ class SubmitRequest(Request):
 
 
 class StatusRequest(Request):
-    """Ask how a job is."""
+    """Ask how a job is, by its id or by its name."""
 
+    artifact_prefix: Annotated[
+        ArtifactPrefix | None,
+        Field(description="The job's name, in place of its job_id; where there is a job_id it does not count."),
+    ] = None
     job_id: Annotated[
         str,
         Field(
             min_length=1,
             max_length=2048,
-            description="The job_id that submit answered.",
+            description="The job_id that submit answered, unless artifact_prefix names the job.",
             examples=["arn:aws:states:us-east-1:123456789012:execution:compose-runner:my-job"],
         ),
     ]
@@ -133,6 +137,17 @@ class StatusRequest(Request):
         EpochMilliseconds | None,
         Field(description="Included records begin here, in epoch milliseconds; by default with the job."),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_one_of_the_two(cls, fields: Any) -> Any:
+        """Let the name stand for an id that is not there, and not count where the id is."""
+        if not isinstance(fields, dict):
+            return fields
+        if fields.get("job_id") in (None, ""):
+            name = fields.get("artifact_prefix")
+            return {**fields, "job_id": name} if name not in (None, "") else fields
+        return {field: value for field, value in fields.items() if field != "artifact_prefix"}
 
 
 class LogsRequest(Request):

@@ -95,7 +95,7 @@ class StatusService:
             self.pause(_NEW_JOB_SECONDS)
             execution = self.executions.find(job_id)
         if execution is None:
-            raise JobMissingError("There is no job with this job_id.")
+            raise JobMissingError("There is no such job.")
         return execution
 
     def _reply(self, execution: Execution) -> StatusReply:

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 def handler(request: StatusRequest, call: Call) -> StatusReply:
     """Describe the job, after stopping it if that is what the client asks for."""
     settings = StatusSettings.read()
+    executions = StepFunctionsExecutions(settings.state_machine_arn)
+    job_id = executions.job_id(request.artifact_prefix) if request.artifact_prefix else request.job_id
     service = StatusService(
-        executions=StepFunctionsExecutions(settings.state_machine_arn),
+        executions=executions,
         artifacts=S3Artifacts(settings.results_bucket),
         keys=SsmUploadKeys(settings.key_parameters_path),
         results_prefix=settings.results_prefix,
         allow_cancel=settings.allow_cancel,
     )
-    reply = service.cancel(request.job_id) if call.method == "DELETE" else service.status(request.job_id)
+    reply = service.cancel(job_id) if call.method == "DELETE" else service.status(job_id)
     return including.extend_reply(reply, request, settings) if request.include else reply
 
 

@@ -337,3 +337,11 @@ def test_results_list_everything_of_this_job_and_nothing_of_one_that_begins_alik
     assert body["prefix"] == f"{embedded.PREFIX}/sample-succeeded"
     assert "X-Amz-Expires=3600" in body["artifacts"][0]["url"]
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in body["artifacts"][0]["url"]
+
+
+def test_status_takes_the_jobs_name_in_place_of_its_id_which_counts_where_it_is_given() -> None:
+    by_name = answer_to("status-direct", {"artifact_prefix": "sample-running"})
+    assert by_name["artifact_prefix"] == "sample-running"
+    assert by_name["status"] == "RUNNING"
+    by_id = answer_to("status-direct", {"job_id": by_name["job_id"], "artifact_prefix": "another"})
+    assert by_id == by_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -113,10 +114,61 @@ def test_cancel_stops_a_running_job(service: RunningService) -> None:
     assert service.wait_for(waiting["job_id"])["execution_status"] == "ABORTED"
 
 
+def test_a_name_stands_for_the_id(service: RunningService, job: dict[str, str]) -> None:
+    name = job["artifact_prefix"]
+    assert f"artifact prefix: {name}" in run(service, "status", name).stdout
+    assert "workflow.success" in run(service, "logs", name, "--follow").stderr
+    assert run(service, "cancel", name).stdout == f"{name} had ended already: SUCCEEDED\n"
+
+
+def test_a_name_that_is_taken_says_where_its_job_is(service: RunningService, job: dict[str, str]) -> None:
+    name = job["artifact_prefix"]
+    assert f"compose-runner status {name}" in run(service, "submit", "x", "--artifact-prefix", name, code=1).stderr
+
+
+def test_a_waiting_job_says_that_it_waits_and_how_many_are_before_it(tmp_path: Path) -> None:
+    options = ("--compose-url", "http://127.0.0.1:9/api", "--max-parallel-jobs", "1")
+    with RunningService(tmp_path, *options) as alone:
+        names = ["first", "second", "third"]
+        for name in names:
+            alone.submit("waits", artifact_prefix=name)
+            if name == "first":
+                alone.wait_for_message(name, "workflow.stage")
+        told = [wait_for_waiting(alone, name) for name in names[1:]]
+        assert told == ["It waits: 1 job is before it.", "It waits: 2 jobs are before it."]
+        run(alone, "cancel", "first")
+        alone.wait_for_message("second", "workflow.stage")
+        following = subprocess.Popen(
+            [*COMMAND, "logs", "third", "--follow"],
+            env=environment(COMPOSE_RUNNER_ENDPOINT=alone.endpoint),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with following:
+            assert following.stderr is not None
+            assert following.stderr.readline() == "third: It waits: 1 job is before it.\n"
+            following.send_signal(signal.SIGINT)
+            ended = following.stderr.read()
+        assert following.returncode == 130
+        assert ended == (
+            "compose-runner: No longer following (Ctrl-C). The job goes on: compose-runner logs third --follow\n"
+        )
+
+
+def wait_for_waiting(service: RunningService, name: str) -> str:
+    """Ask until the service has noted that the job waits."""
+    while True:
+        lines = run(service, "status", name).stdout.splitlines()
+        assert lines[0] == "RUNNING"
+        if found := [line for line in lines if line.startswith("It waits")]:
+            return found[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("status", "nonsense"), "job_id"),
+        (("status", "nonsense"), "There is no such job"),
+        (("status", "a b"), "artifact_prefix"),
         (("submit", "works", "--artifact-prefix", "a/b"), "artifact_prefix"),
         (("submit", "works", "--endpoint", "http://127.0.0.1:9"), "compose-runner serve"),
         (("status", "x", "--endpoint", "nonsense"), "must begin with https:// or http://"),

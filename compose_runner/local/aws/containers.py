@@ -153,6 +153,12 @@ class ContainerRunner:
         Variables of every container, before its own.
     max_parallel : int
         Containers that run at the same time.
+
+    Attributes
+    ----------
+    on_waiting : callable
+        Called with a container that waits for its turn and the number of those that came before it and have not
+        ended, whenever that changes; with None when it was stopped before its turn.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], max_parallel: int) -> None:
@@ -161,7 +167,9 @@ class ContainerRunner:
         self.command = list(command)
         self.environment = dict(environment)
         self._queue: queue.SimpleQueue[ContainerRun | None] = queue.SimpleQueue()
-        self._runs: set[ContainerRun] = set()
+        self.on_waiting: Callable[[ContainerRun, int | None], None] = lambda _run, _before: None
+        # in the order in which they came
+        self._runs: dict[ContainerRun, None] = {}
         self._lock = threading.Lock()
         self._guard = Guard()
         self._threads = [
@@ -175,7 +183,10 @@ class ContainerRunner:
         """Put a container into the queue."""
         run = ContainerRun(request, on_change)
         with self._lock:
-            self._runs.add(run)
+            waits = len(self._runs) >= len(self._threads)
+            self._runs[run] = None
+        if waits:
+            self._tell_waiting()
         self._queue.put(run)
         return run
 
@@ -214,6 +225,14 @@ class ContainerRunner:
             thread.join(timeout=5)
         self._guard.close()
 
+    def _tell_waiting(self) -> None:
+        """Tell each container that waits how many are before it."""
+        with self._lock:
+            runs = list(self._runs)
+        for before, run in enumerate(runs):
+            if before >= len(self._threads) and not (run.started or run.stop_requested):
+                self.on_waiting(run, before)
+
     def _work(self) -> None:
         while (run := self._queue.get()) is not None:
             folder = tempfile.mkdtemp(prefix="compose-runner-task-")
@@ -227,6 +246,9 @@ class ContainerRunner:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
                 with self._lock:
-                    self._runs.discard(run)
+                    self._runs.pop(run, None)
                 run.finished.set()
                 run.on_change(run)
+                if not run.started:
+                    self.on_waiting(run, None)
+                self._tell_waiting()

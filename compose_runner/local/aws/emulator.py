@@ -34,6 +34,7 @@ from compose_runner.local.aws.moto_patches.stepfunctions import forget_execution
 from compose_runner.local.aws.server import AwsServer
 from compose_runner.local.aws.signatures import AccessKeys
 from compose_runner.local.aws.tasks import Tasks
+from compose_runner.local.aws.waiting import WaitingRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,6 +105,7 @@ class EmbeddedAws:
         self._on_line = on_line
         self._server: AwsServer | None = None
         self._runner: ContainerRunner | None = None
+        self._waiting: WaitingRecords | None = None
         # executions in memory and their tasks, the one that ended first at the beginning
         self._execution_tasks: dict[str, list[tuple[str, str]]] = {}
         self._ended: deque[str] = deque()
@@ -150,6 +152,8 @@ class EmbeddedAws:
             )
             self.log_streams = LogStreams(self, self.account, self.region, self._on_line)
             self.tasks = Tasks(self._runner, self.log_streams)
+            self._waiting = WaitingRecords(self.client)
+            self._runner.on_waiting = self._waiting.tell
             attach(self)
         except BaseException:
             _only_one.release()
@@ -168,6 +172,8 @@ class EmbeddedAws:
             return
         if self._runner is not None:
             self._runner.close(seconds=seconds)
+        if self._waiting is not None:
+            self._waiting.close()
         self._server.close()
         self._server = None
         attach(None)

@@ -140,6 +140,45 @@ def test_cancel_is_a_delete_on_status(service: Service) -> None:
     assert service.requests[0][:3] == ("DELETE", "status", {"job_id": "arn:job"})
 
 
+@pytest.mark.parametrize(("job", "sent"), [("arn:a:job", {"job_id": "arn:a:job"}), ("job", {"artifact_prefix": "job"})])
+def test_a_job_is_known_by_its_id_or_by_its_name(service: Service, job: str, sent: dict[str, str]) -> None:
+    service.answers = {
+        "status": [(200, {"status": "SUCCEEDED", "artifact_prefix": "job"})],
+        "logs": [(200, {"events": []})],
+        "results": [(200, {"artifacts": []})],
+    }
+    service.client.status(job)
+    service.client.cancel(job)
+    list(service.client.follow(job))
+    service.client.logs(job)
+    service.client.results(job)
+    assert [payload for _, name, payload, _ in service.requests if name == "status"] == [sent] * 3
+    assert {payload["artifact_prefix"] for _, name, payload, _ in service.requests if name != "status"} == {"job"}
+
+
+def test_jobs_are_listed_with_what_they_are_doing(service: Service) -> None:
+    entries = [
+        {"artifact_prefix": "a", "status": "RUNNING", "progress": {"stage": "waiting", "jobs_before": 2}},
+        {"artifact_prefix": "b", "status": "FAILED", "error": "no studies", "meta_analysis_id": "id1"},
+        {"artifact_prefix": "c", "status": "SUCCEEDED", "result_url": "http://x", "name": "Pain", "start_time": "no"},
+    ]
+    service.answers["jobs"] = [(200, {"jobs": entries})]
+    assert [(job.artifact_prefix, job.title, job.result) for job in service.client.jobs()] == [
+        ("a", "", "2 before it"),
+        ("b", "id1", "no studies"),
+        ("c", "Pain", "http://x"),
+    ]
+    assert service.requests[0][0] == "GET"
+
+
+def test_a_service_without_a_list_of_jobs_says_so(service: Service) -> None:
+    service.answers["jobs"] = [(404, {"error": "there is no function 'jobs'"})]
+    with pytest.raises(RequestRefusedError, match="no list of jobs"):
+        service.client.jobs()
+    with pytest.raises(SettingsError, match="no list of jobs"):
+        Client(ServiceAddresses({"submit": "https://x"})).jobs()
+
+
 def test_logs_follows_every_page(service: Service) -> None:
     page = [{"timestamp": 1, "message": "one"}], [{"timestamp": 2, "message": "two"}]
     service.answers["logs"] = [
