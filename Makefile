@@ -14,7 +14,7 @@ PYTHON ?= $(shell for v in 3.13 3.12 3.11; do \
 	for p in python$$v "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python3; do \
 	  if "$$p" -c 'import venv, ssl, sqlite3' 2>/dev/null; then command -v "$$p"; exit; fi; done; done)
 
-.PHONY: help setup pins demo test test-fast coverage lint format generate docs bench pictures viewer clean
+.PHONY: help setup pins demo test test-fast coverage lint format generate docs man bench pictures viewer clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ generate: $(READY) ## write openapi.json, NiMARE's signatures and the tutorial's
 
 docs: $(READY) ## build the documentation site into docs/_build/html, warnings are errors
 	$(PY) -m sphinx --fail-on-warning --keep-going --jobs auto --builder html docs docs/_build/html
+
+man: $(READY) ## build the manual pages compose-runner(1) and compose-run(1) into docs/_build/man
+	$(PY) -m sphinx --quiet --jobs auto --builder man --define plot_gallery=0 docs docs/_build/man
 
 bench: $(READY) ## measure against the runner in production, write docs/benchmarks.md
 	@$(PY) -m benchmarks

@@ -46,8 +46,8 @@ def run(
     Parameters
     ----------
     meta_analysis_id : str or None
-        Its id on Neurosynth Compose. With ``bundle`` it is not looked up: it labels the result, and says on which
-        page a later upload would put it.
+        Its id on Neurosynth Compose, or the address of its page. With ``bundle`` it is not looked up: it labels the
+        result, and says on which page a later upload would put it.
     environment : str
         ``production``, ``staging``, ``development`` or ``local``; any other word counts as production.
     result_dir : path-like, optional

@@ -39,6 +39,12 @@ extensions = [
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 
+# `make man`: the commands alone, without running the examples
+man_pages: list[tuple[str, str, str, list[str], int]] = [
+    ("commands", "compose-runner", "run meta-analyses of Neurosynth Compose", [], 1),
+    ("commands", "compose-run", "run one meta-analysis of Neurosynth Compose", [], 1),
+]
+
 html_theme = "furo"
 html_title = f"compose-runner {release}"
 html_show_sourcelink = False

@@ -25,6 +25,7 @@ from compose_runner.analysis.write.provenance import machine, versions
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.analysis.write.run_log import RUN_LOG, recording
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, Environment, environment_named
+from compose_runner.compose.page_addresses import parse_meta_analysis
 from compose_runner.errors import ResultDirectoryError
 from compose_runner.progress import Progress, Stage
 from compose_runner.service.storage import METADATA_FILENAME
@@ -88,9 +89,9 @@ def run_job(
     Parameters
     ----------
     meta_analysis_id : str or None
-        Id on Compose; only a label when ``bundle`` is given.
+        Id on Compose, or the address of its page; only a label when ``bundle`` is given.
     environment : str
-        Which Compose to talk to.
+        Which Compose to talk to, unless an address says.
     result_dir : path-like
         Where the artifacts go.
     nsc_key : str, optional
@@ -138,6 +139,8 @@ def run_job(
         :func:`compose_runner.analysis.shard.run_shard` should compute the permutations first.
     """
     progress = progress or Progress()
+    if meta_analysis_id is not None:
+        meta_analysis_id, environment = parse_meta_analysis(meta_analysis_id, environment)
     compose_environment = environment_named(environment)
     options = JobOptions(usable_cores(n_cores), seed, report, engine)
     publishing = upload and bundle is None
@@ -177,6 +180,7 @@ def run_job(
             "diagnostics": None,
         }
         problems = Problems()
+        run_log.computing = True
         with translating_errors(specification):
             result = compute.compute(
                 studies, specification, options, directory, progress, permutations.session(), problems, audited

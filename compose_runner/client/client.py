@@ -31,6 +31,7 @@ from compose_runner.client.models import (
     Update,
 )
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
+from compose_runner.compose.page_addresses import parse_meta_analysis
 from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, IDEMPOTENCY_KEY_HEADER
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Client:
         Parameters
         ----------
         meta_analysis_id : str
-            The meta-analysis on Neurosynth Compose.
+            The meta-analysis on Neurosynth Compose: its id, or the address of its page.
         environment : str
             Which Compose.
         no_upload : bool
@@ -117,6 +118,7 @@ class Client:
         ServiceError
             The service is out of reach or failed.
         """
+        meta_analysis_id, environment = parse_meta_analysis(meta_analysis_id, environment)
         wanted = {
             "meta_analysis_id": meta_analysis_id,
             "environment": environment,

@@ -19,8 +19,10 @@ from compose_runner.commands.job_options import (
     open_option,
     yes_option,
 )
+from compose_runner.commands.names import SUBCOMMANDS
 from compose_runner.commands.publish import agreed_to_publish
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
+from compose_runner.compose.page_addresses import parse_meta_analysis
 from compose_runner.errors import UploadKeyError
 from compose_runner.escaping import visible
 from compose_runner.run import DEFAULT_RESULT_DIRECTORY
@@ -156,16 +158,22 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show what NiMARE and other libraries say; run.log has it anyhow.")
 @open_option
-@click.version_option(__version__, prog_name="compose-runner")
+@click.version_option(__version__, "-V", "--version", prog_name="compose-runner")
 def run(meta_analysis_id: str | None, **options: Any) -> None:
     """Run a meta-analysis of Neurosynth Compose and print the page of its result.
 
-    META_ANALYSIS_ID is the last part of the meta-analysis's address on compose.neurosynth.org. With --bundle it is not
-    looked up, and can be left out. With --no-upload or --bundle the result directory is printed instead of the page.
+    META_ANALYSIS_ID is the last part of the meta-analysis's address on compose.neurosynth.org, or all of that address.
+    With --bundle it is not looked up, and can be left out. With --no-upload or --bundle the result directory is printed
+    instead of the page.
 
     Without --no-upload the result becomes public on that page; in a terminal you are asked first. In the result
     directory only what an earlier run wrote is replaced.
     """
+    if meta_analysis_id in SUBCOMMANDS and options["bundle"] is None:
+        raise click.UsageError(
+            f"compose-run runs a meta-analysis, and {meta_analysis_id} is a command: did you mean compose-runner "
+            f"{meta_analysis_id}?"
+        )
     if meta_analysis_id is None and options["bundle"] is None:
         raise click.UsageError("Give a META_ANALYSIS_ID, or a bundle from disk with --bundle.")
     if options["allow_hosts"] and options["bundle"] is None:
@@ -183,7 +191,8 @@ def run(meta_analysis_id: str | None, **options: Any) -> None:
         from compose_runner.run import run as run_meta_analysis
 
         if not (options["no_upload"] or options["bundle"] or yes):
-            page = environment_named(options["environment"]).find_page(str(meta_analysis_id))
+            identity, environment = parse_meta_analysis(str(meta_analysis_id), options["environment"])
+            page = environment_named(environment).find_page(identity)
             options["no_upload"] = not agreed_to_publish(page)
         with own_process(), watching(log_format, verbose=verbose) as listener:
             url, _ = run_meta_analysis(

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from compose_runner.client.addresses import TOKEN_VARIABLE
+from compose_runner.compose.environments import COMPOSE_API_URL, NEUROSTORE_API_URL
 from compose_runner.errors import EXIT_CANNOT_RUN, EXIT_DONE
 
 if TYPE_CHECKING:
@@ -87,8 +89,18 @@ written is kept.""",
     type=click.FloatRange(min=0, min_open=True),
     help="Remove a job so many days after its end: its record, log and artifacts.  [default: keep all]",
 )
-@click.option("--compose-url", help="Address of Neurosynth Compose's API, for every environment.")
-@click.option("--neurostore-url", help="Address of NeuroStore's API, for every environment.")
+@click.option(
+    "--compose-url",
+    envvar=COMPOSE_API_URL,
+    show_envvar=True,
+    help="Address of Neurosynth Compose's API, for every environment.",
+)
+@click.option(
+    "--neurostore-url",
+    envvar=NEUROSTORE_API_URL,
+    show_envvar=True,
+    help="Address of NeuroStore's API, for every environment.",
+)
 @click.option("--demo", is_flag=True, help="Bring along a Compose that serves one meta-analysis of pain.")
 @click.option(
     "--parameter",
@@ -149,13 +161,19 @@ def serve(
         "data": data,
         "max_parallel_jobs": max_parallel_jobs,
         "keep_days": keep_days,
-        "compose_url": compose_url,
-        "neurostore_url": neurostore_url,
+        "compose_url": _host("compose_url", compose_url, demo),
+        "neurostore_url": _host("neurostore_url", neurostore_url, demo),
         "demo": demo,
         "parameters": parameters,
     }
     options = ServiceOptions(**{name: value for name, value in chosen.items() if value is not None})
     sys.exit(run(Service(options), options))
+
+
+def _host(option: str, address: str | None, demo: bool) -> str | None:
+    """Leave a variable of the environment out of account where the demo brings its own Compose."""
+    source = click.get_current_context().get_parameter_source(option)
+    return None if demo and source is ParameterSource.ENVIRONMENT else address
 
 
 def run(service: Service, options: ServiceOptions) -> int:

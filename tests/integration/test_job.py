@@ -21,6 +21,7 @@ from compose_runner.analysis.job import publish_again, run_job
 from compose_runner.errors import (
     AnalysisError,
     ComposeRunnerError,
+    DocumentMissingError,
     PublishError,
     ResultDirectoryError,
     SelectionError,
@@ -271,6 +272,14 @@ def test_a_job_that_cannot_run_says_why_and_leaves_nothing(
     with pytest.raises(error, match=words):
         run_job("impossible", bundle=bundle, result_dir=tmp_path / "results")
     assert _visible(tmp_path / "results") <= {"bundle.json.gz", "publish.json"}
+
+
+def test_an_id_that_compose_does_not_know_says_what_an_id_looks_like(
+    at_stand_in: ComposeStandIn, tmp_path: Path
+) -> None:
+    with pytest.raises(DocumentMissingError, match=r"404.*such as ataCTPAt2LMw.*--environment staging"):
+        run_job("https://compose.neurosynth.org/meta-analyses/unheardOf123", result_dir=tmp_path)
+    assert [request.path.rpartition("/")[2] for request in at_stand_in.requests] == ["unheardOf123"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from compose_runner.analysis.fetch.reach import Reach
 from compose_runner.analysis.fetch.validation import check_annotation, check_specification, check_studyset
 from compose_runner.compose.document_shapes import Entity, SnapshotReference, canonical_json, identifier
 from compose_runner.compose.document_sources import DocumentReader, Found, distinct_snapshots, find_live, find_snapshots
+from compose_runner.compose.page_addresses import describe_missing
 from compose_runner.errors import DocumentMalformedError, DocumentMissingError
 
 if TYPE_CHECKING:
@@ -125,7 +126,11 @@ def fetch_bundle(
     if not isinstance(meta_analysis_id, str) or not meta_analysis_id.strip():
         raise DocumentMissingError(what, f"{environment.compose_api}/meta-analyses", "an empty id names nothing")
     address = reader.compose_address("meta-analyses", meta_analysis_id)
-    meta_analysis = reader.get(address, what, nested=True)
+    try:
+        meta_analysis = reader.get(address, what, nested=True)
+    except DocumentMissingError as error:
+        missing = f"{error.reason}. {describe_missing(meta_analysis_id, environment.name)}"
+        raise DocumentMissingError(what, address, missing) from error
     if not isinstance(meta_analysis, dict):
         raise DocumentMalformedError(what, address, "the answer is not an object")
     specification = _fetch_specification(meta_analysis, reader, what, address)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ class RunLog(logging.Handler):
     ----------
     lines : list of str
         One for each record; a record of several lines is one.
+    computing : bool
+        Whether the inputs were usable. What is wrong with those is all in the error, and leaves no file.
     """
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
@@ -70,6 +73,7 @@ class RunLog(logging.Handler):
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
         self.lines: list[str] = []
+        self.computing = False
         self._secrets = [secret for secret in secrets if secret]
         self._left_out = 0
         self._said: set[str] = set()
@@ -99,7 +103,7 @@ class RunLog(logging.Handler):
 
 @contextmanager
 def recording(directory: ResultDirectory, secrets: Iterable[str | None] = ()) -> Iterator[RunLog]:
-    """Collect the records of this process; those of a run that fails become its ``run.log``.
+    """Collect the records of this process; a computation that fails leaves them and the traceback in ``run.log``.
 
     Parameters
     ----------
@@ -118,8 +122,9 @@ def recording(directory: ResultDirectory, secrets: Iterable[str | None] = ()) ->
     try:
         yield run_log
     except Exception:
-        log.debug("The run failed.", exc_info=True)
-        if not (directory.path / METADATA_FILENAME).exists():
+        if run_log.computing and not (directory.path / METADATA_FILENAME).exists():
+            failed = log.makeRecord(log.name, logging.ERROR, __file__, 0, "The run failed.", (), sys.exc_info())
+            run_log.handle(failed)  # for the file alone: a person gets the error's own text
             directory.write_beside({RUN_LOG: run_log.text()})
         raise
     finally:

@@ -83,6 +83,12 @@ def test_submit_sends_only_what_was_given(service: Service) -> None:
     assert payload == {"meta_analysis_id": "abc", "environment": "production", "no_upload": True}
 
 
+def test_submit_takes_the_address_of_a_page_for_the_id_and_the_environment(service: Service) -> None:
+    service.answers["submit"] = [(202, {"job_id": "arn:job", "artifact_prefix": "job"})]
+    service.client.submit("https://staging.synth.neurostore.xyz/projects/p/meta-analyses/abc")
+    assert service.requests[0][2] == {"meta_analysis_id": "abc", "environment": "staging", "no_upload": False}
+
+
 def test_a_job_that_cannot_run_says_why_at_once(service: Service) -> None:
     answer = {"job_id": "arn:job", "artifact_prefix": "job", "status": "SUBMITTED"}
     service.answers["submit"] = [(202, {**answer, "error": "no estimator 'Nonsense'"}), (202, answer)]

@@ -77,7 +77,12 @@ def test_the_report_of_a_job_is_opened_in_a_browser(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(ending.webbrowser, "open", lambda address: not opened.append(address))
+
+    def open_browser(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
     artifacts = [SimpleNamespace(path="report.html", url="http://x/report.html")]
     client: Any = SimpleNamespace(results=lambda _job: artifacts)
     ending.open_job_report(client, "job")
@@ -85,7 +90,7 @@ def test_the_report_of_a_job_is_opened_in_a_browser(
     artifacts.clear()
     ending.open_job_report(client, "job")
     assert capsys.readouterr().err.startswith("There is no report to open")
-    monkeypatch.setattr(ending.webbrowser, "open", lambda _address: False)
+    monkeypatch.setattr("webbrowser.open", lambda _address: False)
     ending.open_page("http://x")
     assert "http://x" in capsys.readouterr().err
 

@@ -6,16 +6,14 @@ import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-from compose_runner.service import observability
+import pytest
+
+from compose_runner.service import log_events, observability
 from compose_runner.service.contract import SubmitRequest
 from compose_runner.service.submit import SubmitService
 from tests.support.job_fakes import ExecutionsInMemory, KeysInMemory, RecordsInMemory, SpecificationsInMemory
 from tests.support.sample_specifications import IMPOSSIBLE_SPECIFICATION, LARGE_SPECIFICATION
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_requests_in_parallel_keep_their_names_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +35,39 @@ def test_requests_in_parallel_keep_their_names_apart(monkeypatch: pytest.MonkeyP
     for record in records:
         assert record["artifact_prefix"] == record["expected"]
         assert record["function_request_id"] == f"request of {record['expected']}"
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "sentence"),
+    [
+        ("workflow.start", {}, "The analysis begins."),
+        ("workflow.failed", {"error": "No study has {foci}."}, "The job failed: No study has {foci}."),
+        ("workflow.stage", {"stage": "fit"}, "The job is at the stage: fit."),
+        ("NiMARE's own words", {}, None),
+    ],
+)
+def test_a_record_begins_with_its_message_and_says_an_event_in_words(
+    monkeypatch: pytest.MonkeyPatch, message: str, fields: dict[str, str], sentence: str | None
+) -> None:
+    lines = io.StringIO()
+    monkeypatch.setattr(observability.logger.registered_handler, "stream", lines)
+    observability.logger.info(message, extra=fields)
+    record = json.loads(lines.getvalue())
+    # programs find an event by its name, which stays the whole message
+    assert record["message"] == message
+    assert record.get("sentence") == sentence
+    assert list(record)[: 2 if sentence is None else 3] == (
+        ["message", "level"] if sentence is None else ["message", "sentence", "level"]
+    )
+
+
+def test_every_event_has_a_sentence_whose_fields_are_optional() -> None:
+    events = {
+        value
+        for name, value in vars(log_events).items()
+        if name.isupper() and isinstance(value, str) and name != "ARTIFACT_PREFIX"
+    }
+    assert events == set(log_events.SENTENCES)
 
 
 def read_metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:

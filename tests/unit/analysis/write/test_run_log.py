@@ -44,14 +44,19 @@ def test_a_key_is_not_kept(tmp_path: Path) -> None:
     assert "s3cret" not in kept.text()
 
 
-def test_a_run_that_fails_leaves_its_log_and_an_earlier_result_keeps_its_own(tmp_path: Path) -> None:
-    def fail() -> None:
-        with run_log.recording(ResultDirectory(tmp_path)):
+def test_a_computation_that_fails_leaves_its_log_and_an_earlier_result_keeps_its_own(tmp_path: Path) -> None:
+    def fail(computing: bool = True) -> None:
+        with run_log.recording(ResultDirectory(tmp_path)) as kept:
+            kept.computing = computing
             logging.getLogger("nimare").info("on the way")
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
+        fail(computing=False)
+    assert not (tmp_path / "run.log").exists()
+    with pytest.raises(ValueError, match="no"):
         fail()
+    assert "ValueError: no" in (tmp_path / "run.log").read_text()
     assert "on the way" in (tmp_path / "run.log").read_text()
     (tmp_path / "run.log").unlink()
     (tmp_path / "metadata.json").write_text("{}")
