@@ -20,8 +20,9 @@ Examples:
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
     """Print the script that makes SHELL complete compose-runner and compose-run."""
-    from compose_runner.cli import compose_runner
     from compose_runner.commands.run import run
+
+    compose_runner = click.get_current_context().find_root().command
 
     chosen = get_completion_class(shell)
     assert chosen is not None

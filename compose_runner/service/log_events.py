@@ -46,7 +46,7 @@ SENTENCES = {
     SUCCESS: "The job has succeeded.",
     FAILED: "The job failed: {error}",
     INTERRUPTED: "The task was stopped before it was done; the job may go on in another.",
-    SPREAD: "The permutations are shared by several tasks.",
+    SHARDED: "The permutations are shared by several tasks.",
     SHARD_COMPLETED: "This task's share of the permutations is done.",
     CANCELLED: "A client stopped the job.",
     REQUEST_FAILED: "The request could not be served: {error}",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_LOG = "run.log"
+# where Python's warnings of a computation go, at the level of debugging, so that no other log has them
+PYTHON_WARNINGS = "compose_runner.analysis.compute.patches.warnings"
 # a library that warns at every voxel must not fill the memory
 MOST_RECORDS = 20_000
 
@@ -68,7 +70,7 @@ class RunLog(logging.Handler):
     """
 
     def __init__(self, secrets: Iterable[str | None] = ()) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ")
         formatter.converter = time.gmtime
         self.setFormatter(formatter)
@@ -87,7 +89,7 @@ class RunLog(logging.Handler):
             self.lines.append(line)
         else:
             self._left_out += 1
-        if record.name.startswith("compose_runner"):
+        if record.name.startswith("compose_runner") and record.name != PYTHON_WARNINGS:
             return
         text = record.getMessage()
         for pattern, sentence in TRANSLATIONS:
@@ -119,6 +121,11 @@ def recording(directory: ResultDirectory, secrets: Iterable[str | None] = ()) ->
     """
     root, run_log = logging.getLogger(), RunLog(secrets)
     root.addHandler(run_log)
+    kept_apart = logging.getLogger(PYTHON_WARNINGS)
+    before = kept_apart.level, kept_apart.propagate
+    kept_apart.addHandler(run_log)
+    kept_apart.setLevel(logging.DEBUG)
+    kept_apart.propagate = False
     try:
         yield run_log
     except Exception:
@@ -129,3 +136,6 @@ def recording(directory: ResultDirectory, secrets: Iterable[str | None] = ()) ->
         raise
     finally:
         root.removeHandler(run_log)
+        kept_apart.removeHandler(run_log)
+        kept_apart.setLevel(before[0])
+        kept_apart.propagate = before[1]
