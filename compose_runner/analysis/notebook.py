@@ -7,7 +7,6 @@ own ``_repr_html_``.
 from __future__ import annotations
 
 import base64
-import importlib
 import sys
 import time
 from html import escape
@@ -48,12 +47,13 @@ class NotebookProgress:
 
     def __init__(self) -> None:
         # no dependency: it is there where a kernel runs this
-        display = importlib.import_module("IPython.display").display
+        from IPython.display import display
+
         self.html = "<p>The run begins.</p>"
         self._stage: str | None = None
         self._drawn = 0.0
         self._lock = Lock()
-        self._handle: Any = display(self, display_id=True)
+        self._handle: Any = display(self, display_id=True)  # type: ignore[no-untyped-call]
 
     def __call__(self, record: ProgressRecord) -> None:
         """Draw the record; those that follow quickly on another of the same stage are left out."""

@@ -23,13 +23,15 @@ def publish_command(result_dir: str | Path) -> str:
     return f"compose-runner publish {shlex.quote(str(result_dir))}"
 
 
-def tell_result(result_dir: Path, *, can_publish: bool = False) -> None:
+def tell_result(result_dir: Path, *, warned: bool = False, can_publish: bool = False) -> None:
     """Say on standard error what a run found, what it left out, where its report is, and how to publish it.
 
     Parameters
     ----------
     result_dir : Path
         Of a run that is complete.
+    warned : bool
+        Whether the run's warnings have been shown already.
     can_publish : bool
         Whether the result is not published and can be.
     """
@@ -39,7 +41,7 @@ def tell_result(result_dir: Path, *, can_publish: bool = False) -> None:
     if summary is None:
         return
     click.echo(err=True)
-    for line in summary.lines():
+    for line in summary.lines(warned=warned):
         click.echo(visible(line), err=True)
     if can_publish:
         click.echo(visible(f"Not published. To publish it: {publish_command(result_dir)}"), err=True)

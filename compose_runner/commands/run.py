@@ -200,7 +200,7 @@ def run(meta_analysis_id: str | None, **options: Any) -> None:
             )
         result_dir = Path(options["result_dir"]).expanduser()
         if sys.stderr.isatty():
-            tell_result(result_dir, can_publish=url is None and (result_dir / PUBLISH_RECORD).exists())
+            tell_result(result_dir, warned=True, can_publish=url is None and (result_dir / PUBLISH_RECORD).exists())
         click.echo(visible(url) if url else click.format_filename(options["result_dir"]))
         if show:
             open_page((result_dir / REPORT).resolve().as_uri() if (result_dir / REPORT).exists() else None)

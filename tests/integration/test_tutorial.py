@@ -29,5 +29,5 @@ def test_the_notebook_runs_and_shows_bar_card_and_map(tmp_path: Path) -> None:
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in outputs if output.get("name") == "stderr"]
     (card,) = [output.data["text/html"] for output in outputs if output.output_type == "execute_result"]
-    assert "19 clusters, 21 studies" in card
+    assert "11 clusters, 21 studies" in card
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -27,6 +27,8 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "meta_results.pkl": "NiMARE's MetaResult as a Python pickle. Load it only if you made it yourself.",
     "bundle.json.gz": "Studyset, annotation and specification that were computed from; --bundle reads it.",
     "ibma_coverage.tsv": "Which statistical maps of which study were found and used.",
+    "studies.tsv": "Every study by name: used or not and why, with its ids, contrasts, foci and sample size.",
+    "contributions.tsv": "Which study contributes to which cluster, by name and with ids.",
     "clusters.tsv": "All clusters of all maps: peaks in mm (MNI), values, sizes, number of contributing studies.",
     METADATA_FILENAME: "What made the result: versions, seed, inputs, counts, checksums.",
 }

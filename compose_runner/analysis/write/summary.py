@@ -109,8 +109,14 @@ class RunSummary:
     report: Path | None
     url: str | None
 
-    def lines(self) -> Iterator[str]:
-        """Write it for a terminal of 80 columns; control characters of documents are still in it."""
+    def lines(self, *, warned: bool = False) -> Iterator[str]:
+        """Write it for a terminal of 80 columns; control characters of documents are still in it.
+
+        Parameters
+        ----------
+        warned : bool
+            Whether the reader has seen the warnings already, so that their number is enough.
+        """
         studied = " and ".join(_number(count, "study", "studies") for count in self.studies) or "studies"
         if not self.maps:
             yield from _wrapped(f"Done, with {studied}. No table of clusters was made.")
@@ -127,9 +133,11 @@ class RunSummary:
                 yield f"  and {len(of_map.clusters) - MOST_SHOWN} more"
         for sentence in self.left_out:
             yield from _wrapped(sentence)
-        for warning in self.warnings[:MOST_SHOWN]:
+        if warned and self.warnings:
+            yield f"{_number(len(self.warnings), 'warning', 'warnings')}: see above, or metadata.json"
+        for warning in () if warned else self.warnings[:MOST_SHOWN]:
             yield from _wrapped(f"Warning: {warning}")
-        if len(self.warnings) > MOST_SHOWN:
+        if not warned and len(self.warnings) > MOST_SHOWN:
             yield f"and {len(self.warnings) - MOST_SHOWN} more warnings in the report and in metadata.json"
         if self.report is not None:
             yield f"Report: {self.report.as_uri()}"
@@ -186,7 +194,16 @@ def _maps(folder: Path, metadata: Mapping[str, Any]) -> Iterator[ClustersOfMap]:
     names = dict.fromkeys([*(name for name in diagnosed if name in found or (folder / CLUSTERS).exists()), *found])
     for name in names:
         heading = map_heading(name, estimator=estimator, n_iters=n_iters if isinstance(n_iters, int) else None)
-        yield ClustersOfMap(name, str(heading), tuple(found.get(name, ())))
+        yield ClustersOfMap(name, f"{heading}{_threshold(metadata, name)}", tuple(found.get(name, ())))
+
+
+def _threshold(metadata: Mapping[str, Any], name: str) -> str:
+    """Say which p the clusters of a map have, as far as the run recorded it."""
+    for one in metadata.get("diagnostics") or ():
+        if isinstance(one, dict) and one.get("target_image") == name and isinstance(one.get("alpha"), int | float):
+            tails = {1: ", one-tailed", 2: ", two-tailed"}.get(one.get("tails") or 0, "")
+            return f", p < {one['alpha']:g}{tails}"
+    return ""
 
 
 def _clusters_of_all(path: Path) -> dict[str, list[Cluster]]:

@@ -35,7 +35,7 @@ def test_a_subcommand_in_place_of_an_id_is_understood(name: str) -> None:
         ("list", "compose-runner jobs?"),
         ("ataCTPAt2LMw", "compose-runner run ataCTPAt2LMw --no-upload?"),
         ("https://compose.neurosynth.org/meta-analyses/x", "/meta-analyses/x --no-upload?"),
-        ("frobnicate", "There are: run, publish"),
+        ("frobnicate", "There are: run, check, publish"),
     ],
 )
 def test_what_is_no_command_says_which_was_meant(typed: str, meant: str) -> None:

@@ -81,6 +81,15 @@ def test_warnings_of_the_audit_and_what_could_not_be_made_are_told_and_notes_are
     assert told[-1] == "Warning: figure map could not be made: no space"
     assert max(map(len, told)) <= 80
     assert "kernel" not in "".join(told)
+    summary = summarize(tmp_path)
+    assert summary is not None
+    assert list(summary.lines(warned=True))[1:] == ["2 warnings: see above, or metadata.json"]
+
+
+def test_the_heading_says_the_threshold_where_the_run_recorded_it(tmp_path: Path) -> None:
+    (tmp_path / f"{MAP}_tab-clust.tsv").write_text(CLUSTERS)
+    told = lines(tmp_path, diagnostics=[{"target_image": MAP, "alpha": 0.05, "tails": 2}])
+    assert told[0] == "Voxel-wise corrected (FDR, Benjamini-Hochberg), p < 0.05, two-tailed"
 
 
 def test_the_report_is_told_by_its_address(tmp_path: Path) -> None:
