@@ -131,8 +131,10 @@ class RunOutcome(_Pair):
             return f"<p>The result directory {escape(str(self.result_dir))} holds no finished run.</p>"
         parts = [f"<h3>{escape(clean(summary.title))}</h3>", self._picture(summary)]
         parts += [_table(of_map, summary) for of_map in summary.maps]
-        notes = [*summary.left_out, *(f"Warning: {warning}" for warning in summary.warnings[:MOST_SHOWN])]
-        parts += [f"<p>{escape(clean(note))}</p>" for note in notes]
+        parts += [f"<p>{escape(clean(note))}</p>" for note in summary.left_out]
+        if summary.warnings:
+            items = "".join(f"<li>{escape(clean(warning))}</li>" for warning in summary.warnings)
+            parts.append(f"<details><summary>Warnings: {len(summary.warnings)}</summary><ul>{items}</ul></details>")
         parts.append(f"<p>{self._links(summary)}</p>")
         return f'<article aria-label="Result of the meta-analysis">{"".join(parts)}</article>'
 
