@@ -10,7 +10,7 @@ from importlib import import_module
 import click
 
 from compose_runner import __version__
-from compose_runner.commands.names import SUBCOMMANDS, describe_unknown
+from compose_runner.commands.names import PROGRAM_CONTEXT, SUBCOMMANDS, describe_unknown
 
 
 class _LazyGroup(click.Group):
@@ -35,7 +35,7 @@ class _LazyGroup(click.Group):
 
 @click.group(
     cls=_LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=PROGRAM_CONTEXT,
     epilog="""\b
 Examples:
   compose-runner run YOUR_ID --no-upload        one meta-analysis on this machine

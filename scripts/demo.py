@@ -6,7 +6,6 @@ downloads its artifacts, and says where the report is: each with the command tha
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compose_runner.commands.ending import tell_result
 from compose_runner.local.demo import studies
 
 if TYPE_CHECKING:
@@ -40,18 +40,9 @@ def main() -> int:
             ended = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.DEVNULL)
             if ended.returncode:
                 return ended.returncode
-    metadata = json.loads((RESULTS / "metadata.json").read_bytes())
-    # not what matches in the directory: a person may keep tables there as well
-    (table,) = (file["filename"] for file in metadata["artifacts"] if file["filename"].endswith("_tab-clust.tsv"))
-    with (RESULTS / table).open(encoding="utf-8") as file:
-        peaks = [row for row in csv.DictReader(file, delimiter="\t") if row["Cluster Size (mm3)"]]
-    n_studies = metadata["counts"]["first"]["studies"]
-    print(f"\n{len(peaks)} clusters where {n_studies} studies of pain converge; their peaks in MNI space:")
-    for peak in peaks:
-        x, y, z = (float(peak[axis]) for axis in "XYZ")
-        size = float(peak["Cluster Size (mm3)"])
-        print(f"  {x:5.0f} {y:5.0f} {z:5.0f} mm   z = {float(peak['Peak Stat']):.2f}   {size:6,.0f} mm³")
-    print(f"\nReport: {(RESULTS / 'report.html').resolve().as_uri()}")
+    # on a terminal the last command has told it already
+    if not sys.stderr.isatty():
+        tell_result(RESULTS)
     return 0
 
 

@@ -130,7 +130,8 @@ class _Stopping:
         text = visible(f"compose-runner: {what} ({_CAUSES.get(number.name, number.name)}). {kept}")
         if sys.__stderr__ is not None and sys.__stderr__.isatty():
             # over the progress bar, whose cursor is hidden
-            text = f"\r\x1b[2K\x1b[31m{text}\x1b[0m\x1b[?25h"
+            red, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[31m", "\x1b[0m")
+            text = f"\r\x1b[2K{red}{text}{plain}\x1b[?25h"
         # not through sys.stderr: another thread may have its lock
         with contextlib.suppress(OSError):
             os.write(2, f"{text}\n".encode())

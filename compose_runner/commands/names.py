@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+from typing import Any
+
+# of every program: https://no-color.org
+PROGRAM_CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "color": False if os.environ.get("NO_COLOR") else None,
+}
 
 # each is the function of its name in the module of its name in this package
 SUBCOMMANDS = (

@@ -19,7 +19,7 @@ from compose_runner.commands.job_options import (
     open_option,
     yes_option,
 )
-from compose_runner.commands.names import SUBCOMMANDS
+from compose_runner.commands.names import PROGRAM_CONTEXT, SUBCOMMANDS
 from compose_runner.commands.publish import agreed_to_publish
 from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, environment_named
 from compose_runner.compose.page_addresses import parse_meta_analysis
@@ -92,7 +92,7 @@ class _RunAccount:
 
 @click.command(
     "run",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=PROGRAM_CONTEXT,
     epilog="""\b
 Examples:
   compose-run YOUR_ID --no-upload              keep the result in ./results, to look at

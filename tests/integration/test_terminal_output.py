@@ -141,6 +141,13 @@ def test_a_refusal_in_a_services_words_is_one_visible_line(endpoint: str) -> Non
     assert _HIDDEN.findall(err) == []
 
 
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["status", "x", "--endpoint", "nonsense"]
+    assert "\x1b[31m" in _on_a_terminal(arguments)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in _on_a_terminal(arguments)
+
+
 def test_an_error_that_holds_a_text_of_a_document_is_one_visible_line(capsys: pytest.CaptureFixture[str]) -> None:
     def action() -> None:
         raise errors.SelectionError(PAYLOAD)
