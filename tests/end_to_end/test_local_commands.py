@@ -129,13 +129,12 @@ def test_a_name_that_is_taken_says_where_its_job_is(service: RunningService, job
 def test_a_waiting_job_says_that_it_waits_and_how_many_are_before_it(tmp_path: Path) -> None:
     options = ("--compose-url", "http://127.0.0.1:9/api", "--max-parallel-jobs", "1")
     with RunningService(tmp_path, *options) as alone:
-        names = ["first", "second", "third"]
-        for name in names:
-            alone.submit("waits", artifact_prefix=name)
-            if name == "first":
-                alone.wait_for_message(name, "workflow.stage")
-        told = [wait_for_waiting(alone, name) for name in names[1:]]
-        assert told == ["It waits: 1 job is before it.", "It waits: 2 jobs are before it."]
+        alone.submit("waits", artifact_prefix="first")
+        alone.wait_for_message("first", "workflow.stage")
+        alone.submit("waits", artifact_prefix="second")
+        assert wait_for_waiting(alone, "second") == "It waits: 1 job is before it."
+        alone.submit("waits", artifact_prefix="third")
+        assert wait_for_waiting(alone, "third") == "It waits: 2 jobs are before it."
         run(alone, "cancel", "first")
         alone.wait_for_message("second", "workflow.stage")
         following = subprocess.Popen(
