@@ -11,7 +11,7 @@ import click
 from compose_runner.client.calls import call
 from compose_runner.client.models import RequestRefusedError
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.commands.service_options import CONTEXT, make_client, parse_name, print_json, say, service_options
+from compose_runner.commands.service_options import CONTEXT, make_client, print_json, say, service_options
 from compose_runner.errors import AnalysisError
 from compose_runner.service.storage import ARTIFACT_PREFIX_RULE, is_artifact_prefix
 
@@ -60,7 +60,7 @@ def rm(jobs: tuple[str, ...], data: Path | None, endpoint: str | None, profile: 
 
 
 def _checked(job: str) -> str:
-    name = parse_name(job)
+    name = job.rpartition(":")[2]  # the last part of a job_id, for whichever of the two was typed
     if not is_artifact_prefix(name):
         raise AnalysisError(f"{job} is no job: {ARTIFACT_PREFIX_RULE}")
     return name

@@ -180,9 +180,8 @@ def _describe_groups(specification: Specification, groups: list[tuple[str, _Grou
         if group.selected is not None and group.selected > group.studies:
             without = group.selected - group.studies
             lacking = "image that could be used" if specification.image_based else "focus within the brain mask"
-            yield (
-                f"{_count(without, 'further study', 'further studies')} {_were(without)} selected, but had no {lacking}."
-            )
+            studies = _count(without, "further study", "further studies")
+            yield f"{studies} {_were(without)} selected, but had no {lacking}."
     if not specification.image_based:
         yield (
             "Contrasts of the same study were combined into one experiment, so that no study counts twice "
@@ -226,10 +225,10 @@ def _describe_space(specification: Specification, groups: list[_Group]) -> Itera
     outside = _total(group.outside for group in groups)
     if outside:
         # NiMARE is given them too: kernels reach into the mask
+        foci, them = _count(outside, "further focus", "further foci"), "it" if outside == 1 else "them"
         yield (
-            f"{_count(outside, 'further focus', 'further foci')} outside the mask {_were(outside)} not counted, and "
-            f"entered the analysis only as far as the kernel around {'it' if outside == 1 else 'them'} reaches into the "
-            "mask."
+            f"{foci} outside the mask {_were(outside)} not counted, and entered the analysis only as far as the kernel "
+            f"around {them} reaches into the mask."
         )
     without = _total(group.without_coordinates for group in groups)
     if without:
