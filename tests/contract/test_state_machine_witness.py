@@ -205,12 +205,16 @@ def test_an_exit_code_that_is_no_number_says_nothing(interpreter: Witness, exit_
     assert (sharded.status, count(sharded, "RunShard")) == ("SUCCEEDED", 3)
 
 
-@pytest.mark.parametrize("reason", ["OutOfMemoryError: Container killed due to memory usage", None])
-def test_a_standard_task_that_was_killed_goes_on_as_a_large_one(interpreter: Witness, reason: str | None) -> None:
+@pytest.mark.parametrize(
+    ("reason", "attempts"), [("OutOfMemoryError: Container killed due to memory usage", 1), (None, 2)]
+)
+def test_a_standard_task_that_was_killed_goes_on_as_a_large_one(
+    interpreter: Witness, reason: str | None, attempts: int
+) -> None:
     # aws/amazon-ecs-agent#2467: reason and code are not always consistent; nobody asked this task to stop
     ended = run(interpreter, {"RunAnalysis": [stopped(137, reason), DONE]})
 
-    assert (ended.status, ended.output["task_size"], ended.output["attempts"]) == ("SUCCEEDED", "large", 1)
+    assert (ended.status, ended.output["task_size"], ended.output["attempts"]) == ("SUCCEEDED", "large", attempts)
 
 
 def test_a_standard_task_that_was_stopped_stays_a_standard_one(interpreter: Witness) -> None:
@@ -249,6 +253,7 @@ def test_every_state_is_entered(interpreter: Witness) -> None:
         (job(), {"ReadBudget": [error("Budgets.NotFoundException", "no")]}),
         (job(), {"RunAnalysis": [stopped(75), stopped(143), later, error("ECS.ServerException", "x"), DONE]}),
         (job(), {"RunAnalysis": [stopped(137, "OutOfMemoryError"), stopped(137, "OutOfMemoryError")]}),
+        (job(), {"RunAnalysis": [stopped(137), DONE]}),
         (job(), {"RunAnalysis": [full]}),
         (job(), {"RunAnalysis": [error("States.Timeout", "x")]}),
         (job(), {"RunAnalysis": [error(*CANNOT_PASS["denied"])]}),
