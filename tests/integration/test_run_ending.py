@@ -51,7 +51,7 @@ def test_a_terminal_is_told_the_clusters_and_how_to_publish(on_a_terminal: tuple
     answer, shown, results = on_a_terminal
     assert answer == f"{results}\n"
     ending = shown.replace("\r\n", "\n").rpartition("Write maps, tables, report")[2]
-    assert "11 clusters where 21 studies converge; peaks in mm (MNI):" in ending
+    assert "11 clusters where 21 studies converge; peaks in mm (MNI)" in ending
     assert "     38     2     2   z = 4.35     2,608 mm³" in ending
     assert f"To publish it: compose-runner publish {results}" in ending
 

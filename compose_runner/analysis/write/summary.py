@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ _CLUSTERS_OF_A_MAP = "_tab-clust.tsv"
 # what is shown of a list; the rest is in the report
 MOST_SHOWN = 10
 _WIDTH = 80
+# what is left of a line
+_LABEL = 33
+_OF_ATLAS = re.compile(r"(.*) \(([^()]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,18 @@ class Cluster:
     size_mm3: float | None
     label: str = ""
 
+    def named(self) -> tuple[str, str]:
+        """Give the first atlas's name of the region, and the atlas; the table has those of the others."""
+        first = self.label.partition("; ")[0]
+        found = _OF_ATLAS.fullmatch(first)
+        return (found[1], found[2]) if found else (first, "")
+
     def line(self) -> str:
         """Write the cluster on one line, in columns, at most 80 of them."""
         value = "" if self.value is None else f"z = {self.value:.2f}"
         size = "" if self.size_mm3 is None else f"{self.size_mm3:,.0f} mm³"
-        label = self.label if len(self.label) <= 34 else f"{self.label[:33]}…"
+        name, _ = self.named()
+        label = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
         return f"{self.x:5.0f} {self.y:5.0f} {self.z:5.0f}   {value:<10} {size:>11}   {label}".rstrip()
 
 
@@ -127,7 +138,9 @@ class RunSummary:
                 continue
             found = _number(len(of_map.clusters), "cluster", "clusters")
             where = f"where {studied} converge" if len(self.studies) == 1 else f"from {studied}"
-            yield from _wrapped(f"{found} {where}; peaks in mm (MNI):")
+            atlas = next((name for cluster in of_map.clusters if (name := cluster.named()[1])), "")
+            labels = f", regions of {atlas}" if atlas else ""
+            yield from _wrapped(f"{found} {where}; peaks in mm (MNI){labels}:")
             yield from (f"  {cluster.line()}" for cluster in of_map.clusters[:MOST_SHOWN])
             if len(of_map.clusters) > MOST_SHOWN:
                 yield f"  and {len(of_map.clusters) - MOST_SHOWN} more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.write.summary import summarize
+from compose_runner.analysis.write.summary import Cluster, summarize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,14 +47,16 @@ def test_clusters_are_told_by_their_peaks_and_not_by_their_sub_peaks(tmp_path: P
 def test_labels_come_from_the_table_of_all_clusters(tmp_path: Path) -> None:
     rows = [
         "map\talpha\ttail\tcluster\tpeak\tx\ty\tz\tz_corrected\tz_uncorrected\tsize_mm3\tlabel",
-        f"{MAP}\t0.05\tpositive\t1\t1\t38\t2\t2\t3.1\t4.4\t800\tRight Insular Cortex",
+        f"{MAP}\t0.05\tpositive\t1\t1\t38\t2\t2\t3.1\t4.4\t800\tRight insula (AAL3); Right insular cortex (CIT168)",
         f"{MAP}\t0.05\tpositive\t1\t2\t34\t2\t2\t2.9\t4.0\t\tRight Putamen",
     ]
     (tmp_path / "clusters.tsv").write_text("\n".join(rows))
     assert lines(tmp_path)[1:] == [
-        "1 cluster where 21 studies converge; peaks in mm (MNI):",
-        "     38     2     2   z = 3.10       800 mm³   Right Insular Cortex",
+        "1 cluster where 21 studies converge; peaks in mm (MNI), regions of AAL3:",
+        "     38     2     2   z = 3.10       800 mm³   Right insula",
     ]
+    cluster = Cluster(-38, -12, -12, -3.1, 180800, "Left middle cingulate and paracingulate gyrus (AAL3)")
+    assert len(f"  {cluster.line()}") == 80
 
 
 def test_a_map_without_clusters_is_said_to_have_none(tmp_path: Path) -> None:
