@@ -198,8 +198,7 @@ def _describe_space(specification: Specification, groups: list[_Group]) -> Itera
     if specification.image_based:
         yield (
             r"Images were resampled to the MNI152 template (MNI152NLin6Asym, 2 mm; \citealt{evans2012brain}) with "
-            r"nilearn "
-            r"\citep{10.3389/fninf.2014.00014}, and voxels within its brain mask were analysed"
+            r"nilearn \citep{10.3389/fninf.2014.00014}, and voxels within its brain mask were analysed"
             + (
                 " where every image has a value."
                 if specification.estimator.args.get("aggressive_mask")
@@ -253,8 +252,7 @@ def _describe_clusters(specification: Specification, metadata: Mapping[str, Any]
     if "Jackknife" in kinds:
         yield (
             "The contribution of an experiment to a cluster is the share of the cluster's statistic that is lost when "
-            "the "
-            "analysis is repeated without it."
+            "the analysis is repeated without it."
         )
 
 

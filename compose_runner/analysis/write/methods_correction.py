@@ -43,27 +43,23 @@ def describe_correction(specification: Specification) -> Iterator[str]:
     if corrector.method == "indep":
         yield (
             f"The false discovery rate was controlled at $q < {alpha}$ over all voxels of the mask with the procedure "
-            f"of "
-            r"Benjamini and Hochberg \citep{benjamini1995controlling}."
+            r"of Benjamini and Hochberg \citep{benjamini1995controlling}."
         )
     elif corrector.method == "negcorr":
         yield (
             f"The false discovery rate was controlled at $q < {alpha}$ over all voxels of the mask with the procedure "
-            f"of "
-            r"Benjamini and Yekutieli, which holds under any dependence \citep{benjamini2001control}."
+            r"of Benjamini and Yekutieli, which holds under any dependence \citep{benjamini2001control}."
         )
     elif corrector.method == "bonferroni":
         yield (
             f"The family-wise error rate was controlled at $p < {alpha}$ with Bonferroni's correction for the number "
-            f"of "
-            r"voxels in the mask \citep{bonferroni1936teoria,shaffer1995multiple}."
+            r"of voxels in the mask \citep{bonferroni1936teoria,shaffer1995multiple}."
         )
     elif corrector.method == "predictive":
         yield (
             f"The family-wise error rate was controlled at $p < {alpha}$ with thresholds of ALE values and cluster "
-            f"sizes "
-            "that models, trained on simulations, predicted from the numbers of experiments, participants and foci "
-            rf"(clusters were formed at an uncorrected voxel-level $p < {_CLUSTER_FORMING:g}$) "
+            "sizes that models, trained on simulations, predicted from the numbers of experiments, participants and "
+            rf"foci (clusters were formed at an uncorrected voxel-level $p < {_CLUSTER_FORMING:g}$) "
             rf"\citep{{10.1162/imag_a_00423}}."
         )
     elif corrector.method == MONTE_CARLO:

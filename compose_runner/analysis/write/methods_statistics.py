@@ -146,8 +146,7 @@ def _describe_null(specification: Specification) -> Iterator[str]:
             "In each voxel the share of experiments with activation was tested against a uniform spread of activation "
             "(one-way chi-squared test of each group) and compared between the groups (two-way chi-squared test, the "
             f"association); conditional probabilities assume a prior probability of activation of {prior:g}. Values "
-            f"of z "
-            "have the sign of the difference, and their p values are two-tailed."
+            "of z have the sign of the difference, and their p values are two-tailed."
         )
     elif name == "ALESubtraction":
         yield (
