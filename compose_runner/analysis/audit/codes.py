@@ -205,7 +205,7 @@ def finding(code: str, studies: Iterable[str] = (), count: int = 0, **words: obj
     count : int
         How many of what the sentence speaks of there are.
     **words
-        What else the sentence has room for.
+        Values for the other fields of the sentence.
     """
     severity, sentence = CODES[code]
     titles = tuple(dict.fromkeys(studies))

@@ -3,7 +3,7 @@
 A sample size can stand in the annotation's note about the analysis, in the analysis's metadata, or in the study's,
 under one of several names. The note counts most, since a person wrote it for this meta-analysis. Names that are less
 sure (``N``, ``subjects``) count where none of the usual ones stands. What is beyond doubt is read from texts
-(:func:`read_size`); the rest is kept for whoever looks at the inputs.
+(:func:`read_size`); the rest is kept for the audit of the inputs.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _RANGES = ((-64.0, 64.0), (-100.0, 68.0), (-54.0, 74.0))
 _COLUMNS = (6, 8, 8)
 _COUNT = (12, 16, 16)
 _LABEL = 38
-_LEAST_HEIGHT = 560  # room for the overview and a bar of colours beside a single row
+_LEAST_HEIGHT = 560  # space for the overview and a bar of colours beside a single row
 
 
 def lightbox(
