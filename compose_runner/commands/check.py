@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compose_runner.commands.exit_codes import exit_with_code
-from compose_runner.compose.environments import DEFAULT_ENVIRONMENT, ENVIRONMENTS
+from compose_runner.commands.job_options import allow_hosts_option, environment_option
+from compose_runner.compose.environments import DEFAULT_ENVIRONMENT
 from compose_runner.errors import EXIT_CANNOT_RUN
 from compose_runner.escaping import json_text, visible
 
@@ -50,20 +51,8 @@ Exit codes: 0 it can run, 1 it cannot (something has to be changed), 2 wrong
 usage, 75 try again later, 130 stopped by Ctrl-C.""",
 )
 @click.argument("inputs", metavar="ID|BUNDLE")
-@click.option(
-    "--environment",
-    type=click.Choice(ENVIRONMENTS, case_sensitive=False),
-    default=DEFAULT_ENVIRONMENT,
-    show_default=True,
-    help="Which Neurosynth Compose to talk to.",
-)
-@click.option(
-    "--allow-host",
-    "allow_hosts",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    help="Let maps of the bundle come from this host although it is not on the public internet; can be repeated.",
-)
+@environment_option("to talk to.", default=DEFAULT_ENVIRONMENT, show_default=True)
+@allow_hosts_option
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
 def check(inputs: str, environment: str, allow_hosts: tuple[str, ...], as_json: bool) -> None:
     """Say what goes into a meta-analysis, and what in it may mislead, without computing.

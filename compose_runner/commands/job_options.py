@@ -34,3 +34,10 @@ yes_option = click.option(
     "-y", "--yes", is_flag=True, help="Publish without asking first, as is done where no person is there."
 )
 open_option = click.option("--open", "open_report", is_flag=True, help="Open the report in a browser at the end.")
+allow_hosts_option = click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Let maps of the bundle come from this host although it is not on the public internet; can be repeated.",
+)

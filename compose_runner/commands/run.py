@@ -13,6 +13,7 @@ from compose_runner.analysis import DEFAULT_SEED
 from compose_runner.commands.ending import publish_command
 from compose_runner.commands.exit_codes import exit_with_code
 from compose_runner.commands.job_options import (
+    allow_hosts_option,
     environment_option,
     n_cores_option,
     nsc_key_option,
@@ -135,13 +136,7 @@ Exit codes: 0 done, 1 the analysis cannot run (something has to be changed),
     help="Studyset, annotation and specification from disk: one JSON file, or a directory with studyset.json, "
     "annotation.json and specification.json. Nothing is uploaded then.",
 )
-@click.option(
-    "--allow-host",
-    "allow_hosts",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    help="Let maps of the bundle come from this host although it is not on the public internet; can be repeated.",
-)
+@allow_hosts_option
 @click.option("--save-bundle", type=click.Path(), help="Keep the bundle that was fetched here.")
 @click.option("--no-report", is_flag=True, help="Do not draw figures.")
 @click.option(

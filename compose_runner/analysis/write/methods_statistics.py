@@ -59,8 +59,6 @@ _POOLED: Mapping[str, str] = {
     "FixedEffectsHedges": "Hedges' g of each t map and its variance were computed with the sample sizes and pooled in "
     "each voxel",
 }
-# estimators that treat several images of a study with robust variances
-_ROBUST = frozenset(_POOLED)
 
 
 def describe_statistics(specification: Specification, *, several_images: bool = False) -> Iterator[str]:
