@@ -91,6 +91,11 @@ class RunningCommand:
                 found.add(int(name))
         return found
 
+    def _signals_wait(self) -> bool:
+        """Whether a signal was sent that the command has not taken yet."""
+        lines = Path("/proc", str(self._process.pid), "status").read_text().splitlines()
+        return any(int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:")))
+
     def processor_seconds(self) -> float:
         """Seconds of a processor that the command itself has taken."""
         fields = Path("/proc", str(self._process.pid), "stat").read_text().rpartition(")")[2].split()
@@ -99,6 +104,8 @@ class RunningCommand:
     def end_with(self, *signals: signal.Signals) -> tuple[int, str, str]:
         """Send signals and wait for the end: exit code, standard output, and what was said after the signals."""
         for number in signals:
+            # two that wait at the same time are one to the system
+            self.wait_until(lambda: not self._signals_wait())
             self._process.send_signal(number)
         out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
         return self._process.returncode, out, err
