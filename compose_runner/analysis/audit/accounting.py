@@ -70,7 +70,7 @@ def _account_for_group(inputs: Inputs, group: Group, whole: dict[str, int]) -> A
     account["with_foci"] = dict(zip(("studies", "analyses"), with_foci, strict=True))
     account["foci"] |= {
         "outside_mask": int((~foci.inside).sum()),
-        "duplicates": duplicates(foci).sum().item(),
+        "duplicates": int(foci.duplicates.sum()),
         "used": int(foci.inside.sum()),
     }
     account["used"] = {**used_of(foci), "participants": participants(inputs, group, set(foci.study[foci.inside]))}
@@ -84,23 +84,10 @@ def _pairs(inputs: Inputs, group: Group) -> set[tuple[str, str]]:
 def used_of(foci: Foci) -> dict[str, int]:
     """Count studies, experiments and foci that lie within the mask."""
     return {
-        "studies": len(np.unique(foci.study[foci.inside])),
-        "experiments": len(np.unique(foci.experiment[foci.inside])),
+        "studies": len(set(foci.study[foci.inside])),
+        "experiments": len(set(foci.experiment[foci.inside])),
         "foci": int(foci.inside.sum()),
     }
-
-
-def duplicates(foci: Foci) -> Any:
-    """Tell of each focus whether an earlier one of its study has exactly its coordinates."""
-    _, members = foci.by_study
-    if not len(foci):
-        return np.zeros(0, dtype=bool)
-    # -0.0 and 0.0 are one place
-    rows = np.column_stack([members, foci.xyz + 0.0])
-    first = np.unique(rows, axis=0, return_index=True)[1]
-    again = np.ones(len(rows), dtype=bool)
-    again[first] = False
-    return again
 
 
 def _reference_foci(group: Group) -> Account:
@@ -168,8 +155,11 @@ def study_rows(inputs: Inputs, used: Mapping[str, Collection[str]]) -> list[dict
             if not group.is_reference:
                 ids, _ = group.foci.by_study
                 foci_used.update(dict(zip(ids.tolist(), group.foci.per_study(group.foci.inside).tolist(), strict=True)))
+    shown_studies = list(enumerate(inputs.studies))
+    if len(shown_studies) > MOST_ROWS:
+        shown_studies = [(index, study) for index, study in shown_studies if index in group_of][:MOST_ROWS]
     rows = []
-    for index, study in enumerate(inputs.studies):
+    for index, study in shown_studies:
         identity, groups, own = str(study.get("id")), group_of.get(index, []), members.get(index, [])
         shown = own or [(index, a) for a in range(len(study.get("analyses") or []))]
         account = inputs.account(shown)
@@ -190,8 +180,6 @@ def study_rows(inputs: Inputs, used: Mapping[str, Collection[str]]) -> list[dict
                 "sample_size": round(max(sizes)) if sizes else None,
             }
         )
-    if len(rows) > MOST_ROWS:
-        rows = [row for row in rows if row["group"]][:MOST_ROWS]
     return rows
 
 

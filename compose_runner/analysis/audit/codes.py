@@ -100,7 +100,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "studies-not-selected": (_ERROR, "{reason}"),
     "sample-size-missing": (
         _ERROR,
-        "{method} needs the sample size of every selected study, and {n_studies} of {of} have none: {studies}. {ways}",
+        "{method} needs the sample size of every selected study, and {n_studies} of {of} {have} none: {studies}. "
+        "{ways}",
     ),
     "sample-size-read": (
         _NOTE,

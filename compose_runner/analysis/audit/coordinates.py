@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_runner.analysis.audit.accounting import NO_LABEL, duplicates
+from compose_runner.analysis.audit.accounting import NO_LABEL
 from compose_runner.analysis.audit.codes import finding
 from compose_runner.analysis.select.foci import MNI, TALAIRACH, space_of
 from compose_runner.analysis.wording import counted, frequencies
@@ -167,7 +167,7 @@ def _placed(inputs: Inputs, group: Group) -> Iterator[Finding]:
             outside=f"{int(outside[mostly].sum()):,}",
             foci=f"{int(totals[mostly].sum()):,}",
         )
-    if not group.is_reference and (again := duplicates(foci)).any():
+    if not group.is_reference and (again := foci.duplicates).any():
         n = int(again.sum())
         yield finding(
             "coordinates-duplicate", titles(foci.per_study(again) > 0), n, foci=f"{counted(n, 'focus')} of the {group}"
@@ -176,8 +176,8 @@ def _placed(inputs: Inputs, group: Group) -> Iterator[Finding]:
 
 def _units(foci: Foci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iterator[Finding]:
     """Find studies all of whose foci are within a few millimetres of the centre, and not at whole numbers."""
-    distinct = foci.per_study(~duplicates(foci))
-    _, farthest = _extremes(foci)
+    distinct = foci.per_study(~foci.duplicates)
+    _, farthest = foci.extremes
     broken = foci.per_study((foci.xyz != np.round(foci.xyz)).any(axis=1)) > 0
     enough = (distinct >= _FEWEST_FOCI) & broken & (farthest > 0)
     for unit, below, above in (("metres", _METRES, 0.0), ("centimetres", _CENTIMETRES, _METRES)):
@@ -187,20 +187,11 @@ def _units(foci: Foci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iter
             yield finding("coordinates-units", titles(which), int(which.sum()), what=unit, evidence=evidence)
 
 
-def _extremes(foci: Foci) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give the lowest number in each study's foci, and the largest by absolute value."""
-    studies, members = foci.by_study
-    lowest, farthest = np.full(len(studies), np.inf), np.zeros(len(studies))
-    np.minimum.at(lowest, members, foci.xyz.min(axis=1))
-    np.maximum.at(farthest, members, np.abs(foci.xyz).max(axis=1))
-    return lowest, farthest
-
-
 def _misread(
     foci: Foci, outside: NDArray[Any], totals: NDArray[Any], titles: Callable[[NDArray[np.bool_]], list[str]]
 ) -> Iterator[Finding]:
     """Find studies many of whose foci are outside the brain, and would not be if they were written otherwise."""
-    distinct = foci.per_study(~duplicates(foci))
+    distinct = foci.per_study(~foci.duplicates)
     suspects = (distinct >= _FEWEST_FOCI) & (outside >= _OUTSIDE * totals)
     together = not suspects.any() and outside.sum() >= _OUTSIDE * len(foci)
     if together:  # studies of few foci
@@ -209,7 +200,7 @@ def _misread(
         return
     studies, members = foci.by_study
     xyz, owners = foci.xyz[suspects[members]], members[suspects[members]]
-    lowest, farthest = _extremes(foci)
+    lowest, farthest = foci.extremes
     guesses = np.full(len(studies), -1)
     best = totals - outside
     for number, misreading in enumerate(_MISREADINGS):

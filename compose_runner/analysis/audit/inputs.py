@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from nimare.utils import mm2vox
 
 from compose_runner.analysis.select.foci import FociAccount
@@ -51,10 +52,11 @@ class Foci:
     def of(cls, frame: Any, masker: Any) -> Foci:
         """Take them from NiMARE's table of coordinates; a focus without finite numbers is none."""
         if frame is None or not len(frame):
-            return cls(np.zeros((0, 3)), np.zeros(0, dtype=str), np.zeros(0, dtype=str), masker)
+            return cls(np.zeros((0, 3)), np.zeros(0, dtype=object), np.zeros(0, dtype=object), masker)
         xyz = frame[["x", "y", "z"]].to_numpy(dtype=float)
         finite = np.isfinite(xyz).all(axis=1)
-        study, experiment = (frame[name].to_numpy(dtype=str)[finite] for name in ("study_id", "id"))
+        # objects: there can be 200,000, and each would be copied into the length of the longest
+        study, experiment = (frame[name].to_numpy(dtype=object)[finite] for name in ("study_id", "id"))
         return cls(xyz[finite], study, experiment, masker)
 
     def __len__(self) -> int:
@@ -81,8 +83,26 @@ class Foci:
     @cached_property
     def by_study(self) -> tuple[NDArray[Any], NDArray[np.intp]]:
         """Ids of the studies, and for each focus which of them it belongs to."""
-        studies, members = np.unique(self.study, return_inverse=True)
-        return studies, members.ravel()
+        members, studies = pd.factorize(self.study, sort=True)
+        return studies, members
+
+    @cached_property
+    def duplicates(self) -> NDArray[np.bool_]:
+        """Whether an earlier focus of the same study has exactly the same coordinates."""
+        _, members = self.by_study
+        # -0.0 and 0.0 are one place
+        rows = pd.DataFrame({"study": members, **dict(zip("xyz", self.xyz.T + 0.0, strict=True))})
+        again: NDArray[np.bool_] = rows.duplicated().to_numpy()
+        return again
+
+    @cached_property
+    def extremes(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """For each study of :attr:`by_study`, the lowest number of its foci, and the largest by absolute value."""
+        studies, members = self.by_study
+        lowest, farthest = np.full(len(studies), np.inf), np.zeros(len(studies))
+        np.minimum.at(lowest, members, self.xyz.min(axis=1))
+        np.maximum.at(farthest, members, np.abs(self.xyz).max(axis=1))
+        return lowest, farthest
 
     def per_study(self, flags: NDArray[Any]) -> NDArray[np.intp]:
         """Count flags in each study, in the order of :attr:`by_study`."""

@@ -98,6 +98,7 @@ def _missing(inputs: Inputs, ways: str) -> Iterator[Finding]:
                 len(ids),
                 method=inputs.specification.estimator.name,
                 n_studies=f"{len(ids):,}",
+                have="has" if len(ids) == 1 else "have",
                 of=f"{counted(int(with_foci.sum()), 'study')} of the {group}",
                 ways=ways,
             )

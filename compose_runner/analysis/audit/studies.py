@@ -100,10 +100,12 @@ def _same_foci(inputs: Inputs, group: Group) -> Iterator[Finding]:
     foci = group.foci
     studies, members = foci.by_study
     # sorted by study and place, each place of a study once; -0.0 and 0.0 are one place
-    rows = np.unique(np.column_stack([members, foci.xyz + 0.0]), axis=0)
-    ends = np.cumsum(np.bincount(rows[:, 0].astype(int), minlength=len(studies)))
+    once = ~foci.duplicates
+    owners, xyz = members[once], foci.xyz[once] + 0.0
+    places_by_study = xyz[np.lexsort((*xyz.T, owners))]
+    ends = np.cumsum(np.bincount(owners, minlength=len(studies)))
     seen: dict[bytes, list[int]] = {}
-    for number, places in enumerate(np.split(rows[:, 1:], ends[:-1])):
+    for number, places in enumerate(np.split(places_by_study, ends[:-1])):
         if len(places) >= _FEWEST_SAME:
             seen.setdefault(places.tobytes(), []).append(number)
     alike = sorted({number for numbers in seen.values() if len(numbers) > 1 for number in numbers})

@@ -86,8 +86,11 @@ class FociAccount:
     def add(self, other: FociAccount) -> None:
         """Add another account to this one."""
         self.listed += other.listed
-        self.left_out += other.left_out
-        self.spaces += other.spaces
+        # most have one label and nothing that is left out, and there can be 20,000
+        if other.left_out:
+            self.left_out.update(other.left_out)
+        for label, number in other.spaces.items():
+            self.spaces[label] += number
         self.converted += other.converted
         self.taken_as_mni += other.taken_as_mni
         self.read += other.read
