@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 # arguments that size what is in memory
 _SIZES = frozenset({"n_iters", "difference_iterations", "n_subsamples", "n_histogram_bins", "r"})
+
+# what a library raises by mistake, and texts about its arrays
+_NO_REASONS = (LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, NameError, NotImplementedError)
+_OF_ARRAYS = re.compile(
+    r"\b(axis|axes|index|indices|dtype|shapes?|broadcast|operands?|dimensions?|arrays?|NoneType|None)\b"
+)
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +127,18 @@ def translating_errors(specification: Specification) -> Iterator[None]:
         raise AnalysisError(_memory_is_short(specification)) from error
     except Exception as error:
         log.debug("The computation failed", exc_info=True)
-        raise AnalysisError(f"{specification.estimator.name} could not be computed: {error}") from error
+        raise AnalysisError(f"{specification.estimator.name} could not be computed{_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Give the reason that NiMARE states; what Python says of a failure within it helps nobody but its authors."""
+    text = str(error).strip()
+    if not text or isinstance(error, _NO_REASONS) or _OF_ARRAYS.search(text):
+        return (
+            " from these inputs with these arguments: NiMARE failed, and does not say why. The log has the details at "
+            "level DEBUG."
+        )
+    return f": {text}"
 
 
 def _memory_is_short(specification: Specification) -> str:

@@ -58,4 +58,4 @@ def frequencies(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{number:,} {what}" for what, number in ordered[:_SHOWN])
     rest = sum(number for _, number in ordered[_SHOWN:])
-    return f"{shown}, {rest:,} others" if rest else shown
+    return f"{shown}, {rest:,} {'other' if rest == 1 else 'others'}" if rest else shown

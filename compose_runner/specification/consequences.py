@@ -24,8 +24,12 @@ SEED = "specification-seed"
 SEED_ARGUMENT = "random_state"
 APPROXIMATE = "approximate"
 
+_NO_PROBABILITY = "its spheres are added up where they overlap, and ALE values are made of probabilities"
 # kernels with which NiMARE 0.22 cannot compute an estimator, or computes nothing but z = 0
 _IMPOSSIBLE_KERNELS = {
+    ("ALE", "KDAKernel"): _NO_PROBABILITY,
+    ("ALESubtraction", "KDAKernel"): _NO_PROBABILITY,
+    ("SCALE", "KDAKernel"): _NO_PROBABILITY,
     ("MKDAChi2", "KDAKernel"): "NiMARE cannot count studies with spheres that overlap",
     ("MKDADensity", "ALEKernel"): "a density of studies needs spheres, and no voxel would be significant",
     ("BalancedALESubtraction", "KDAKernel"): "it needs the sample sizes with which its own kernel works",

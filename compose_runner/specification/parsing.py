@@ -188,8 +188,8 @@ def _refuse_files(document: Mapping[str, Any]) -> None:
         value = document.get(name)
         if not is_absent(value) and value not in ({}, []):
             raise SpecificationError(
-                f"The specification's {name} is {truncate_repr(value)}, which cannot be applied: a specification names "
-                f"no files. Leave it empty for NiMARE's own."
+                f"The specification's {name} is {truncate_repr(value)}, and cannot be applied: an analysis is of the "
+                "whole brain, with NiMARE's own mask and transformers. Leave it empty."
             )
 
 

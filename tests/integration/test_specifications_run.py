@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nimare.correct import FDRCorrector, FWECorrector
 from nimare.meta.cbma import SCALE, BalancedALESubtraction, MKDADensity
-from nimare.meta.kernel import ALEKernel, KDAKernel
+from nimare.meta.kernel import ALEKernel, MKDAKernel
 from nimare.nimads import Studyset
 
 from compose_runner.analysis.compute.estimators import build, usable_cores
@@ -237,10 +237,10 @@ def test_arguments_reach_nimare_with_their_types() -> None:
 
 
 def test_another_kernel_can_be_named() -> None:
-    args = {"kernel_transformer": "KDAKernel", "kernel__r": "8"}
+    args = {"kernel_transformer": "MKDAKernel", "kernel__r": "8"}
     estimator, _ = build(parse_specification(synthetic.specification("ALE", args)))
 
-    assert isinstance(estimator.kernel_transformer, KDAKernel)
+    assert isinstance(estimator.kernel_transformer, MKDAKernel)
     assert not isinstance(estimator.kernel_transformer, ALEKernel)
 
 

@@ -72,7 +72,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     ),
     "studies-repeated": (
         _WARNING,
-        "{n_studies} listed more than once in the studyset, each taken as one study: {studies}.",
+        "{n_studies} listed more than once in the studyset, and counted once: {studies}.",
     ),
     "studies-same-publication": (
         _WARNING,
@@ -91,7 +91,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     ),
     "studies-too-few": (
         _WARNING,
-        "The {group} has {experiments} with foci or maps that can be used. {advice}",
+        "The {group} has {experiments} with {what} that can be used. {advice}",
     ),
     "studies-one-dominates": (
         _WARNING,

@@ -79,7 +79,13 @@ def _of_group(inputs: Inputs, group: Group, account: Mapping[str, Any]) -> Itera
             advice = f"A single one is no meta-analysis: the result shows that study alone. {advice}"
         noun = "study" if inputs.specification.image_based else "experiment"
         yield finding(
-            "studies-too-few", (), experiments, group=group, experiments=counted(experiments, noun), advice=advice
+            "studies-too-few",
+            (),
+            experiments,
+            group=group,
+            experiments=counted(experiments, noun),
+            what="maps" if inputs.specification.image_based else "foci",
+            advice=advice,
         )
 
 

@@ -236,9 +236,10 @@ def refuse_without_maps(staged: StagedImages) -> None:
         raise ImageError("The selected analyses have no images, which an image-based meta-analysis is made of.")
     reasons = Counter(f"{staged_map.value_type}: {staged_map.reason}" for staged_map in staged.maps)
     listed = "; ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN))
-    raise ImageError(
-        f"None of the {len(staged.maps)} images of the selected analyses can be used for a meta-analysis: {listed}."
-    )
+    n_maps = len(staged.maps)
+    none = "The only image" if n_maps == 1 else f"None of the {n_maps:,} images"
+    can = "cannot" if n_maps == 1 else "can"
+    raise ImageError(f"{none} of the selected analyses {can} be used for a meta-analysis: {listed}.")
 
 
 def refuse_empty_result(result: MetaResult, coverage: Coverage | None = None) -> None:

@@ -95,3 +95,34 @@ def test_memory_that_is_short_is_explained_by_what_asks_for_it(
         raise MemoryError
     assert said in str(raised.value)
     assert "cores" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IndexError("index 1 is out of bounds for axis 0 with size 0"),
+        KeyError("z"),
+        ValueError("operands could not be broadcast together with shapes (3,) (4,)"),
+        AttributeError("'NoneType' object has no attribute 'copy'"),
+        ZeroDivisionError("division by zero"),
+        RuntimeError(""),
+    ],
+)
+def test_what_python_says_of_a_failure_within_nimare_is_not_said_to_a_researcher(error: Exception) -> None:
+    specification = parse_specification(synthetic.specification("ALE"))
+    with pytest.raises(AnalysisError) as raised, translating_errors(specification):
+        raise error
+    said = str(raised.value)
+    assert said.startswith("ALE could not be computed from these inputs")
+    assert said.endswith(".")
+    assert not str(error) or str(error) not in said
+    assert raised.value.__cause__ is error
+
+
+def test_a_reason_that_nimare_states_is_said() -> None:
+    specification = parse_specification(synthetic.specification("ALE"))
+    with (
+        pytest.raises(AnalysisError, match="ALE could not be computed: Only one study remains"),
+        translating_errors(specification),
+    ):
+        raise ValueError("Only one study remains.")

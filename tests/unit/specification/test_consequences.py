@@ -61,6 +61,9 @@ def test_the_specifications_random_state_is_its_seed(args: Any, corrector: Any, 
 @pytest.mark.parametrize(
     ("name", "kernel"),
     [
+        ("ALE", "KDAKernel"),
+        ("ALESubtraction", "KDAKernel"),
+        ("SCALE", "KDAKernel"),
         ("MKDAChi2", "KDAKernel"),
         ("MKDADensity", "ALEKernel"),
         ("BalancedALESubtraction", "KDAKernel"),

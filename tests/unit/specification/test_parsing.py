@@ -172,9 +172,9 @@ def test_an_unknown_argument_is_named_with_those_that_exist() -> None:
 
 def test_the_arguments_of_another_kernel_are_ignored_unless_that_kernel_is_named() -> None:
     assert parsed_args("ALE", {"kernel__r": 10}) == {}
-    for name in ("KDAKernel", "nimare.meta.kernel.KDAKernel", "<class 'nimare.meta.kernel.KDAKernel'>"):
+    for name in ("MKDAKernel", "nimare.meta.kernel.MKDAKernel", "<class 'nimare.meta.kernel.MKDAKernel'>"):
         args = parsed_args("ALE", {"kernel_transformer": name, "kernel__r": "10"})
-        assert args == {"kernel_transformer": "KDAKernel", "kernel__r": 10}
+        assert args == {"kernel_transformer": "MKDAKernel", "kernel__r": 10}
     assert parsed_args("ALE", {"kernel_transformer": "ALEKernel"}) == {}
 
 

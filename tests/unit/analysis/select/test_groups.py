@@ -107,7 +107,7 @@ def test_numbers_are_selected_by_their_value(kind: Any) -> None:
 
 def test_a_column_that_the_annotation_has_not_is_an_error_that_names_those_it_has() -> None:
     assert refusal(BOOLEANS, column="include") == (
-        "The specification selects analyses by 'include', a column that the annotation has not. Did you mean "
+        "The specification selects analyses by 'include', a column that the annotation does not have. Did you mean "
         "'included'? It has: 'included'."
     )
     assert "It has: none, since no analysis has a note." in refusal(None)
