@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 from functools import cache
@@ -138,7 +137,7 @@ def test_clusters_are_where_q_is_below_alpha_and_all_of_them_are_listed(
         ("jeqZ65Bsnniw", {"studies": 23, "experiments": 23, "foci": 992}, 47),
     ],
 )
-def test_log_record_and_methods_text_have_the_same_numbers(
+def test_log_record_methods_text_and_check_have_the_same_numbers(
     meta_analysis_id: str, used: dict[str, int], left_out: int, results: Callable[[str], Path]
 ) -> None:
     result_dir = results(meta_analysis_id)
@@ -156,13 +155,25 @@ def test_log_record_and_methods_text_have_the_same_numbers(
     assert sum(row["foci_used"] for row in metadata["studies"] if row["in"]) == used["foci"]
     log = result_dir.with_name(f"{meta_analysis_id}.log").read_text(encoding="utf-8")
     sentence = f"{used['studies']} studies, {used['experiments']} experiments, {used['foci']:,} foci"
-    assert f"The first group has {sentence}." in log
+    assert f"The first group has {sentence}" in log
     for finding in metadata["audit"]:
         assert log.count(json.dumps(finding["message"], ensure_ascii=False)) == 1
     text = (result_dir / "boilerplate.txt").read_text(encoding="utf-8")
-    # NiMARE's own text counts the foci that it was given, the mask or not
-    given = rf"\b{used['foci'] + left_out} foci from {used['experiments']} experiments"
-    assert re.search(rf"\b{used['foci']:,} foci of {used['experiments']} experiments|{given}", text)
+    experiments, studies = (f"{used[name]} {name}" for name in ("experiments", "studies"))
+    assert f"{used['foci']:,} foci of {experiments} from {studies}" in text
+    assert f"{left_out} further foci outside the mask were not counted" in text
+    without = account["selected"]["studies"] - used["studies"]
+    assert ("selected, but had no focus" in text) == bool(without)
+    assert (f"of {account['selected']['studies']} studies selected" in log) == bool(without)
+    checked = subprocess.run(
+        [COMPOSE_RUN.with_name("compose-runner"), "check", result_dir / "bundle.json.gz", "--json"],
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    about = json.loads(checked.stdout)
+    assert about == {name: metadata[name] for name in about}
+    assert about["accounting"]["first"] == account
 
 
 def _recorded_for_all(recorded: Path, stand_in: ComposeStandIn) -> None:
@@ -193,6 +204,9 @@ def test_the_embedded_service_gives_the_artifacts_that_the_command_line_gives(
     submitted = service.submit(meta_analysis_id, no_upload=True)
     ended = service.wait_for(submitted["job_id"], 300)
     assert ended["status"] == "SUCCEEDED", ended
+    record = json.loads((results(meta_analysis_id) / "metadata.json").read_bytes())
+    for name in ("audit", "accounting", "studies", "counts"):
+        assert ended["result"][name] == record[name], name
 
     def contents(folder: Path) -> dict[str, bytes]:
         return {

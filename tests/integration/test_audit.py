@@ -21,6 +21,7 @@ from compose_runner.analysis import stages
 from compose_runner.analysis.audit.auditing import audit as audit_of
 from compose_runner.analysis.checking import check_inputs
 from compose_runner.analysis.fetch.bundle_files import load_bundle
+from compose_runner.analysis.job import run_job
 from compose_runner.analysis.options import JobOptions
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.cli import compose_runner
@@ -184,6 +185,69 @@ def test_the_account_is_that_of_the_fitted_estimator(tmp_path: Path) -> None:
     assert len(coordinates) == group["foci"]["used"] + group["foci"]["outside_mask"]
     assert coordinates["id"].nunique() == group["with_foci"]["studies"]
     assert "result-counts-differ" not in {one.code for one in audit.findings}
+
+
+def _odd_groups(_: Path) -> Document:
+    bundle = good_bundle(8, "MKDAChi2", {})
+    bundle["specification"] = synthetic.two_groups("MKDAChi2")
+    for note in bundle["annotation"]["notes"][::2]:
+        note["note"]["included"] = False
+    odd_foci(bundle)
+    return bundle
+
+
+def _odd_maps(folder: Path) -> Document:
+    bundle = image_bundle(folder)
+    Path(images(bundle, 0)[0]["filename"]).write_bytes(b"no map")
+    return bundle
+
+
+def _odd_group(_: Path) -> Document:
+    bundle = good_bundle(8, "MKDADensity", {})
+    odd_foci(bundle)
+    return bundle
+
+
+@pytest.mark.parametrize("make", [_odd_group, _odd_groups, _odd_maps])
+def test_log_record_methods_text_and_check_have_the_same_numbers(
+    make: Callable[[Path], Document], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(make(tmp_path)))
+    with caplog.at_level("INFO"):
+        metadata = run_job(None, bundle=path, result_dir=tmp_path / "results", n_cores=1, report=False).metadata
+    text = (tmp_path / "results" / "boilerplate.txt").read_text()
+    about = json.loads(CliRunner().invoke(compose_runner, ["check", str(path), "--json"]).stdout)
+    table = CliRunner().invoke(compose_runner, ["check", str(path)]).stdout
+
+    assert json.loads((tmp_path / "results" / "metadata.json").read_bytes())["accounting"] == metadata["accounting"]
+    findings, after_fit = about.pop("audit"), ["images-left-out"] if make is _odd_maps else []
+    assert all(one in metadata["audit"] for one in findings)
+    assert [one["code"] for one in metadata["audit"] if one not in findings] == after_fit
+    assert about == {name: metadata[name] for name in about}
+    assert_adds_up(metadata["accounting"])
+    number = len(metadata["accounting"])
+    words = [line.split() for line in table.splitlines()]
+    rows = {" ".join(line[:-number]): line[-number:] for line in words if len(line) > number}
+    for place, (name, group) in enumerate(metadata["accounting"].items()):
+        used, selected = group["used"], group["selected"]["studies"]
+        assert selected > used["studies"]
+        with_data = (group.get("with_foci") or group["with_images"])["studies"]
+        foci = "" if "images" in group else f", {used['foci']} foci"
+        said = f"{used['studies']} studies, {used['experiments']} experiments{foci}, of {selected} studies selected"
+        data = "maps" if "images" in group else "foci"
+        assert f"The {name} group has {said} and {with_data} with {data}." in caplog.text
+        experiments = f"{used['experiments']} {'contrasts' if 'images' in group else 'experiments'}"
+        people = "" if used["participants"] is None else f" with {used['participants']} participants"
+        assert f"{experiments} from {used['studies']} studies{people}." in text
+        assert f"{selected - used['studies']} further stud" in text
+        assert rows["Studies selected"][place] == str(selected)
+        assert rows["Studies used"][place] == str(used["studies"])
+        assert rows["Experiments used"][place] == str(used["experiments"])
+        if "foci" in group:
+            assert f"{used['foci']} foci of {experiments}" in text
+            assert rows["Foci listed"][place] == str(group["foci"]["listed"])
+            assert rows["outside the brain mask"][place] == str(group["foci"]["outside_mask"])
 
 
 def test_a_result_of_other_inputs_than_were_counted_is_a_finding(

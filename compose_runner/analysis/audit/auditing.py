@@ -70,10 +70,20 @@ class Audit:
         for name, count in self.counts.items():
             foci = "" if self.inputs.specification.image_based else f", {counted(count['foci'], 'focus')}"
             studies_, experiments = counted(count["studies"], "study"), counted(count["analyses"], "experiment")
-            log.info("The %s group has %s, %s%s.", name, studies_, experiments, foci)
+            log.info("The %s group has %s, %s%s%s.", name, studies_, experiments, foci, self._before(name))
         for one in self.findings:
             if one.severity is not Severity.ERROR:
                 log.log(_LEVELS[one.severity], "%s", one.message)
+
+    def _before(self, name: str) -> str:
+        """Say how many studies of a group were selected, where not all of them are used."""
+        group = self.accounting[name]
+        selected, used = group["selected"]["studies"], group["used"]["studies"]
+        if selected == used:
+            return ""
+        what = "with_images" if self.inputs.specification.image_based else "with_foci"
+        data = "maps" if self.inputs.specification.image_based else "foci"
+        return f", of {counted(selected, 'study')} selected and {group[what]['studies']:,} with {data}"
 
     def refuse(self) -> None:
         """Refuse inputs from which no meaningful result can come.

@@ -77,7 +77,8 @@ def choose_analyses(
     column = specification.filter
     if column not in columns:
         raise SelectionError(
-            f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation does not have."
+            f"The specification selects analyses by {truncate_repr(column)}, a column that the annotation does not "
+            "have."
             f"{_meant([column], list(columns))} It has: "
             f"{', '.join(map(truncate_repr, sorted(columns))) or 'none, since no analysis has a note'}."
         )
