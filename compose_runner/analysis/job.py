@@ -191,8 +191,9 @@ def run_job(
         with problems.costing("entry accounting of metadata.json"):
             metadata |= audited.describe()
         compute.write(result, directory, metadata, options, problems)
-        _explain(metadata, directory, run_log)
-        _finish(metadata, directory, progress)
+        with problems.costing("README.txt and run.log"):
+            _explain(metadata, directory, run_log)
+        _finish(metadata, directory, progress, problems)
         permutations.finish()
 
         if after_artifacts is not None:
@@ -204,7 +205,7 @@ def run_job(
                 directory, upload_key=nsc_key, environment=compose_environment, on_change=on_publish_change
             ).url
         if after_artifacts is not None or publishing:
-            _finish(metadata, directory, progress)
+            _finish(metadata, directory, progress, problems)
     return JobOutcome(metadata["result_url"], metadata, result)
 
 
@@ -293,13 +294,14 @@ def _explain(metadata: dict[str, Any], directory: ResultDirectory, run_log: RunL
     directory.write_beside({RUN_LOG: run_log.text(), README: readme(metadata, names)})
 
 
-def _finish(metadata: dict[str, Any], directory: ResultDirectory, progress: Progress) -> None:
+def _finish(metadata: dict[str, Any], directory: ResultDirectory, progress: Progress, problems: Problems) -> None:
     """Write ``metadata.json``, the last file of a run: where it is, everything is."""
     progress.finish()
     metadata["seconds"] = {stage: round(seconds, 3) for stage, seconds in progress.seconds.items()}
     metadata["finished"] = datetime.now(UTC).isoformat()
-    metadata["artifacts"] = [
-        {**artifact, "description": describe_file(str(artifact["filename"]), str(metadata["estimator"]))}
-        for artifact in directory.artifacts()
-    ]
+    metadata["artifacts"] = artifacts = directory.artifacts()
+    with problems.costing("descriptions of the files in metadata.json"):
+        estimator = str(metadata["estimator"])
+        for artifact in artifacts:
+            artifact["description"] = describe_file(str(artifact["filename"]), estimator)
     directory.write_metadata(metadata)

@@ -261,7 +261,7 @@ def write(
     result : nimare.results.MetaResult
         What was computed.
     directory : ResultDirectory
-        Where the files appear, all at once; then the report and its figures, all at once.
+        Where maps, tables and texts appear, all at once; then the pickle; then the report and its figures.
     metadata : dict
         What is known of the run, for the report. Its ``problems`` are what could not be made.
     options : JobOptions
@@ -287,8 +287,13 @@ def write(
             path.write_text(result.description_, encoding="utf-8")
         with _write_atomically(folder, "references.bib", problems) as path:
             path.write_text(result.bibtex_, encoding="utf-8")
-        with _write_atomically(folder, RESULT_FILENAME, problems) as path, path.open("wb") as file:
-            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+    # the largest file by far: on a disk that is nearly full it must not take the maps' room
+    with (
+        directory.writing() as folder,
+        _write_atomically(folder, RESULT_FILENAME, problems) as path,
+        path.open("wb") as file,
+    ):
+        pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
     if options.report:
         with problems.costing("report"), directory.writing() as folder:
             from compose_runner.analysis.write.report.writing import write_report

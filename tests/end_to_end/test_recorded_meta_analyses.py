@@ -237,7 +237,7 @@ def test_a_run_that_uploads_differs_only_by_what_it_knows_of_its_upload(
     # both can be published: one was, the other may be later
     assert set(artifacts["uploaded"]) == set(artifacts["kept"])
     for name, content in artifacts["kept"].items():
-        if name not in ("metadata.json", "publish.json", "bundle.json.gz"):
+        if name not in ("metadata.json", "publish.json", "bundle.json.gz", "run.log"):
             assert artifacts["uploaded"][name] == content, name
     states = {name: json.loads(contents["publish.json"])["state"] for name, contents in artifacts.items()}
     assert states == {"uploaded": "uploaded", "kept": "prepared"}

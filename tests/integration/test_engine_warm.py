@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 from typing import Any
@@ -18,6 +17,7 @@ from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
 from compose_runner.analysis.compute.engine.warm import warm
 from compose_runner.analysis.compute.patches.foci import foci_at_once
 from tests.support import synthetic
+from tests.support.engine_studies import quiet_nimare
 
 ONE_GROUP: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ALE", {}),
@@ -64,8 +64,7 @@ def studies(sizes: list[int], seed: int, name: str) -> Studyset:
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_ahead() -> None:
-    logging.getLogger("nimare").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with quiet_nimare(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warm()
 

@@ -87,7 +87,7 @@ _OF_THE_RUN = re.compile(
     r"""compose_runner\.(
         progress|signals|escaping|files|compose\.json_documents # how far it is; JSON of its own
         |analysis\.problems                                     # what could not be made
-        |analysis\.write\.(maps|result_directory|result_record) # the maps, and where they go
+        |analysis\.write\.(maps|result_directory|result_record|run_log\.recording) # the maps, and where they go
         |analysis\.compute\.(engine|patches)\.\w+               # what ends with the computation
         |analysis\.compute\.(monte_carlo|checkpoints)           # its checkpoints, which may stay
         |analysis\.stages\.(compute|write|_write_coverage|_confirm|_describe_methods|_write_atomically)
@@ -323,6 +323,21 @@ def _fail_for(*names: str) -> Callable[..., int]:
         return write_text(path, *arguments, **more)
 
     return write
+
+
+def test_a_disk_that_the_pickle_fills_has_the_maps_already(
+    bundles: dict[str, Path], whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: set[str] = set()
+
+    def fill(*_: object, **_options: object) -> None:
+        there.update(path.name for path in tmp_path.rglob("*.nii.gz") if ".compose-runner" not in path.parts)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pickle, "dump", fill)
+    files, _ = _run(bundles["coordinates"], tmp_path, drawn=False)
+    assert _missing(files, whole("coordinates")) == {"meta_results.pkl"}
+    assert there == {name for name in files if name.endswith(".nii.gz")}
 
 
 @pytest.mark.parametrize("name", ["boilerplate.txt", "references.bib"])

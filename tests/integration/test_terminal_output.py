@@ -46,6 +46,8 @@ _ANSWERS: dict[str, Any] = {
     "submit": {"job_id": PAYLOAD, "artifact_prefix": PAYLOAD, "status": "SUBMITTED"},
     "logs": {"events": [{"timestamp": 10**17, "message": _RECORD}, {"timestamp": 1, "message": PAYLOAD}]},
     "results": {"artifacts": [{"key": PAYLOAD, "path": PAYLOAD, "size": 3, "url": PAYLOAD}], "prefix": PAYLOAD},
+    "jobs": {"jobs": [{"artifact_prefix": PAYLOAD, "status": PAYLOAD, "name": PAYLOAD, "title": PAYLOAD}]},
+    "jobs/job": {"artifact_prefix": PAYLOAD, "status": PAYLOAD, "left": [PAYLOAD]},
     "refused/status": None,
 }
 _COMMANDS = [
@@ -57,6 +59,8 @@ _COMMANDS = [
     ["results", "job", "--download", "here"],
     ["submit", "abc"],
     ["submit", "abc", "--follow"],
+    ["jobs"],
+    ["rm", "job"],
 ]
 
 
@@ -127,7 +131,7 @@ def test_no_command_writes_control_characters_of_a_service(endpoint: str, argume
 
 
 def test_every_command_that_shows_what_a_service_says_is_tried() -> None:
-    ours = {"run", "publish", "serve"}  # texts of documents, and of this machine
+    ours = {"run", "check", "publish", "serve", "completion"}  # texts of documents, and of this machine
     assert {arguments[0] for arguments in _COMMANDS} | ours == set(
         cli.compose_runner.list_commands(click.Context(cli.compose_runner))
     )

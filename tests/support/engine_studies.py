@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import logging
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 from nimare.nimads import Studyset
 
 from tests.support import synthetic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 gc.freeze()  # nilearn collects garbage at every load, which is slow with NiMARE's modules around
 
@@ -45,12 +49,24 @@ def small_studyset(foci_per_study: list[int], seed: int = 0, spread: float = 6.0
         return Studyset(synthetic.studyset(studies, f"small{seed}"), target="mni152_2mm", mask=small_mask())
 
 
+@contextlib.contextmanager
+def quiet_nimare() -> Iterator[None]:
+    """Keep NiMARE's records back, and only here: other tests look for them."""
+    logger = logging.getLogger("nimare")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def fitted(estimator_class: type, studyset: Any, **arguments: Any) -> Any:
     """Fit an estimator to one studyset, or two, in the small mask, quietly."""
-    logging.getLogger("nimare").setLevel(logging.ERROR)
     estimator = estimator_class(mask=small_mask(), **{"random_state": 7, **arguments})
     studysets = studyset if isinstance(studyset, tuple) else (studyset,)
-    return estimator.fit(*studysets)
+    with quiet_nimare():
+        return estimator.fit(*studysets)
 
 
 def assert_same_result(ours: Any, nimares: Any) -> None:

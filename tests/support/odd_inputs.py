@@ -448,7 +448,7 @@ def only_lists(bundle: Bundle) -> None:
     by_text(bundle, *[["patients"]] * STUDIES)
 
 
-@case("studies-not-selected", says=("has not", "no analysis has a note"))
+@case("studies-not-selected", says=("does not have", "no analysis has a note"))
 def no_notes(bundle: Bundle) -> None:
     bundle["annotation"] |= {"notes": [], "note_keys": {}}
 
