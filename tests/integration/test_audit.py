@@ -591,3 +591,33 @@ def test_the_command_takes_a_path_that_is_not_there_for_a_mistake() -> None:
     ended = CliRunner().invoke(compose_runner, ["check", "no/such/bundle.json"])
     assert ended.exit_code == 2
     assert "There is no file or directory" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("kinds", "estimator", "sized", "n_studies", "refused"),
+    [
+        (("t",), "Stouffers", False, 6, True),
+        (("t",), "Stouffers", True, 6, False),
+        (("p",), "Fishers", False, 6, False),
+        (("beta",), "DerSimonianLaird", True, 6, True),
+        (("t", "beta"), "DerSimonianLaird", False, 6, False),
+        (("z",), "PermutedOLS", True, 6, True),
+        (("beta",), "SampleSizeBasedLikelihood", False, 6, True),
+        (("z",), "FixedEffectsHedges", True, 6, False),
+        (("z",), "Stouffers", True, 1, True),
+    ],
+)
+def test_maps_that_an_estimator_cannot_compute_from_are_refused_before_it_tries(
+    kinds: tuple[str, ...], estimator: str, sized: bool, n_studies: int, refused: bool, tmp_path: Path
+) -> None:
+    bundle = image_bundle(tmp_path, kinds, n_studies)
+    bundle["specification"] = synthetic.specification(estimator, {}, kind="IBMA")
+    if not sized:
+        for study in bundle["studyset"]["studies"]:
+            study["metadata"] = study["analyses"][0]["metadata"] = {}
+    _, findings = found(bundle, tmp_path)
+    errors = [one["message"] for one in findings if one["severity"] == "error"]
+    assert bool(errors) is refused
+    for message in errors:
+        assert message.startswith(f"{estimator} needs at least 2 analyses with a ")
+        assert not INSIDES.search(message)

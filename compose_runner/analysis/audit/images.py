@@ -23,6 +23,31 @@ if TYPE_CHECKING:
 _LARGEST = {"z": 38.0, "t": 1_000.0}
 _NEEDS_Z = frozenset({"Fishers", "Stouffers"})
 _SHOWN = 3
+# maps that each estimator computes from; those that need sample sizes as well
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "Fishers": ("z",),
+    "Stouffers": ("z",),
+    "WeightedLeastSquares": ("beta", "varcope"),
+    "DerSimonianLaird": ("beta", "varcope"),
+    "Hedges": ("beta", "varcope"),
+    "VarianceBasedLikelihood": ("beta", "varcope"),
+    "SampleSizeBasedLikelihood": ("beta",),
+    "PermutedOLS": ("beta",),
+    "FixedEffectsHedges": ("t",),
+}
+_NEED_SIZES = frozenset({"SampleSizeBasedLikelihood", "FixedEffectsHedges"})
+_SIZE = "sample size"
+# what NiMARE 0.22 makes a map of, as nimare.transforms.resolve_transforms does
+_CONVERSIONS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("z", frozenset({"p"})),
+    ("z", frozenset({"t", _SIZE})),
+    ("t", frozenset({"z", _SIZE})),
+    ("varcope", frozenset({"se"})),
+    ("varcope", frozenset({"sd", _SIZE})),
+    ("varcope", frozenset({"t", "beta"})),
+    ("beta", frozenset({"t", "varcope"})),
+)
+_FEWEST_ANALYSES = 2
 
 
 def find(inputs: Inputs) -> Iterator[Finding]:
@@ -31,6 +56,7 @@ def find(inputs: Inputs) -> Iterator[Finding]:
         return
     maps = inputs.staged.maps
     used = [one for one in maps if one.path is not None]
+    yield from _unusable(inputs, used)
     yield from _left_out(inputs, maps)
     yield from _by_analysis(inputs, used)
     yield from _space(inputs, used)
@@ -61,6 +87,44 @@ def _left_out(inputs: Inputs, maps: tuple[StagedMap, ...]) -> Iterator[Finding]:
         reasons = frequencies(Counter(f"{one.value_type}: {one.reason}" for one in unread))
         maps_ = counted(len(unread), "map")
         yield finding("images-not-read", _titles(inputs, unread), len(unread), maps=maps_, reasons=reasons)
+
+
+def _unusable(inputs: Inputs, used: list[StagedMap]) -> Iterator[Finding]:
+    """Refuse maps from which the estimator cannot compute: it would find out after an earlier result is removed."""
+    name = inputs.specification.estimator.name
+    sized = {inputs.keys[at] for at in inputs.selected if inputs.stated(at).sizes}
+    held: dict[tuple[str, str], set[str]] = {}
+    for one in used:
+        key = one.study_id, one.analysis_id
+        held.setdefault(key, {_SIZE} if key in sized else set()).add(one.kind or "")
+    needed = {*_NEEDED.get(name, ()), *((_SIZE,) if name in _NEED_SIZES else ())}
+    fit = sum(needed <= _with_conversions(has) for has in held.values())
+    if fit >= _FEWEST_ANALYSES:
+        return
+    there = Counter(_listed(has) for has in held.values())
+    wanted = " and ".join(f"a {kind}" if kind == _SIZE else f"a {kind} map" for kind in sorted(needed))
+    reason = (
+        f"{name} needs at least {_FEWEST_ANALYSES} analyses with {wanted}, or with what can be converted to that, and "
+        f"{'none has' if not fit else 'only 1 has'}. The {counted(len(held), 'analysis')} with maps: "
+        f"{frequencies(there)}."
+    )
+    if any("t" in has and _SIZE not in has for has in held.values()):
+        reason += " A t map can be converted when the analysis has a sample size; fill it in in the annotation."
+    yield finding("images-unusable", (), len(held) - fit, reason=reason)
+
+
+def _with_conversions(has: set[str]) -> set[str]:
+    """Add the kinds of maps that can be made of what there is."""
+    known, before = set(has), -1
+    while len(known) > before:
+        before = len(known)
+        known.update(kind for kind, sources in _CONVERSIONS if sources <= known)
+    return known
+
+
+def _listed(has: set[str]) -> str:
+    kinds = sorted(has - {_SIZE})
+    return f"with {', '.join(kinds)}{'' if _SIZE in has else ', no sample size'}"
 
 
 def _by_analysis(inputs: Inputs, used: list[StagedMap]) -> Iterator[Finding]:
