@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.audit.codes import finding
+from compose_runner.analysis.compute.estimators import build
 from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.preparation import load_inputs
 from compose_runner.analysis.write.result_directory import ResultDirectory
@@ -75,16 +76,18 @@ def check_inputs(
     progress = progress or Progress()
     compose_environment = environment_named(environment)
     try:
-        inputs, specification, compute = load_inputs(
+        inputs, specification = load_inputs(
             meta_analysis_id, compose_environment, bundle, progress, MonteCarloOptions(), allow_hosts
         )
+        from compose_runner.analysis import stages  # needs NiMARE, which is imported by now
+
         progress.start(Stage.SELECT)
         with tempfile.TemporaryDirectory(prefix="compose-runner-") as folder:
-            studies = compute.select_studies(
+            studies = stages.select_studies(
                 inputs, specification, compose_environment, ResultDirectory(folder), progress
             )
-            compute.build(specification)
-            audited = compute.audit_inputs(studies)
+            build(specification)
+            audited = stages.audit_inputs(studies)
             return CheckedInputs(audited.findings, audited.describe())
     except tuple(_REFUSED) as error:
         code = next(code for kind, code in _REFUSED.items() if isinstance(error, kind))

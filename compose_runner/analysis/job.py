@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_runner import __version__
 from compose_runner.analysis import DEFAULT_SEED
-from compose_runner.analysis.compute.estimators import usable_cores
+from compose_runner.analysis.compute.estimators import build, usable_cores
 from compose_runner.analysis.compute.monte_carlo import MonteCarloOptions
 from compose_runner.analysis.fetch.bundle_files import save_bundle
 from compose_runner.analysis.options import JobOptions
@@ -153,15 +153,17 @@ def run_job(
         )
     started = datetime.now(UTC)
     with directory.claimed(overwrite=overwrite), recording(directory, (nsc_key, nv_key)) as run_log:
-        inputs, specification, compute = load_inputs(
+        inputs, specification = load_inputs(
             meta_analysis_id, compose_environment, bundle, progress, monte_carlo, allow_hosts
         )
+        from compose_runner.analysis import stages  # needs NiMARE, which is imported by now
+
         if save_bundle_to is not None:
             save_bundle(inputs, save_bundle_to)
         progress.start(Stage.SELECT)
-        studies = compute.select_studies(inputs, specification, compose_environment, directory, progress)
-        compute.build(specification)
-        audited = compute.audit_inputs(studies)
+        studies = stages.select_studies(inputs, specification, compose_environment, directory, progress)
+        build(specification)
+        audited = stages.audit_inputs(studies)
         audited.log()
         audited.refuse()
         # an earlier result stays until there is something to compute
@@ -182,15 +184,15 @@ def run_job(
         problems = Problems()
         run_log.computing = True
         with translating_errors(specification):
-            result = compute.compute(
+            result = stages.compute(
                 studies, specification, options, directory, progress, permutations.session(), problems, audited
             )
         progress.start(Stage.WRITE)
         with problems.costing("entry diagnostics of metadata.json"):
-            metadata |= compute.describe(result)
+            metadata |= stages.describe(result)
         with problems.costing("entry accounting of metadata.json"):
             metadata |= audited.describe()
-        compute.write(result, directory, metadata, options, problems)
+        stages.write(result, directory, metadata, options, problems)
         with problems.costing("README.txt and run.log"):
             _explain(metadata, directory, run_log)
         _finish(metadata, directory, progress, problems)

@@ -49,8 +49,8 @@ def load_inputs(
     progress: Progress,
     monte_carlo: MonteCarloOptions,
     allow_hosts: Sequence[str] | None = (),
-) -> tuple[Bundle, Specification, Any]:
-    """Get the inputs while NiMARE is imported.
+) -> tuple[Bundle, Specification]:
+    """Get the inputs while NiMARE is imported, with all that :mod:`compose_runner.analysis.stages` needs of it.
 
     Parameters
     ----------
@@ -73,8 +73,6 @@ def load_inputs(
     inputs : Bundle
     specification : Specification
         Checked.
-    compute : module
-        :mod:`compose_runner.analysis.stages`.
     """
     progress.start(Stage.FETCH)
     with ThreadPoolExecutor(1, thread_name_prefix="imports") as thread:
@@ -88,7 +86,8 @@ def load_inputs(
 
         inputs = monte_carlo.inputs() or _inputs(meta_analysis_id, environment, bundle, checked, allow_hosts)
         specification = checked(inputs.specification)
-        return inputs, specification, importing_nimare.result()
+        importing_nimare.result()
+        return inputs, specification
 
 
 def plan_permutations(
@@ -189,9 +188,7 @@ def _inputs(
     return fetch_bundle(meta_analysis_id, environment, check=check)
 
 
-def _import_stages() -> Any:
+def _import_stages() -> None:
     """Import NiMARE, and what a job needs of it."""
     with importing():
-        from compose_runner.analysis import stages
-
-        return stages
+        import compose_runner.analysis.stages  # noqa: F401 - so that it is there when the inputs are

@@ -86,15 +86,15 @@ def _compute_share(
     monte_carlo: MonteCarloOptions,
     allow_hosts: Sequence[str] | None,
 ) -> None:
-    inputs, specification, compute = load_inputs(
-        meta_analysis_id, environment, bundle, progress, monte_carlo, allow_hosts
-    )
+    inputs, specification = load_inputs(meta_analysis_id, environment, bundle, progress, monte_carlo, allow_hosts)
+    from compose_runner.analysis import stages  # needs NiMARE, which is imported by now
+
     progress.start(Stage.SELECT)
-    studies = compute.select_studies(inputs, specification, environment, directory, progress)
+    studies = stages.select_studies(inputs, specification, environment, directory, progress)
     permutations = plan_permutations(monte_carlo, inputs, specification, studies.counts, options, directory, progress)
     try:
         with translating_errors(specification):
-            compute.compute(studies, specification, options, directory, progress, permutations.session())
+            stages.compute(studies, specification, options, directory, progress, permutations.session())
     except ShardFinished as finished:
         log.info("%s.", str(finished).capitalize())
     else:
