@@ -60,6 +60,7 @@ generate: $(READY) ## write openapi.json, NiMARE's signatures and the tutorial's
 	$(PY) -m compose_runner.specification.generate
 
 docs: $(READY) ## build the documentation site into docs/_build/html, warnings are errors
+	@rm -rf docs/_reference  # pages of modules that are gone would fail the build
 	$(PY) -m sphinx --fail-on-warning --keep-going --jobs auto --builder html docs docs/_build/html
 
 man: $(READY) ## build the manual pages compose-runner(1) and compose-run(1) into docs/_build/man
