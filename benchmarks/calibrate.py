@@ -28,9 +28,9 @@ from scipy.optimize import nnls
 
 from benchmarks.kernels import THRESHOLD, studyset
 from compose_runner.analysis.compute import prediction
-from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
 from compose_runner.analysis.compute.engine.foci_estimators import prepare_foci_permutations
 from compose_runner.analysis.compute.engine.histogram_permutations import CountNull, UnionNull
+from compose_runner.analysis.compute.engine.registry import ESTIMATORS
 from compose_runner.analysis.compute.engine.runs import run_permutations
 
 if TYPE_CHECKING:

@@ -141,8 +141,8 @@ def run_point(name: str, n_studies: int, n_foci: int, n_iters: int, n_cores: int
     import warnings
 
     from benchmarks.kernels import THRESHOLD, studyset
-    from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
     from compose_runner.analysis.compute.engine.foci_estimators import prepare_foci_permutations
+    from compose_runner.analysis.compute.engine.registry import ESTIMATORS
     from compose_runner.analysis.compute.engine.runs import run_permutations
 
     logging.disable(logging.WARNING)

@@ -25,8 +25,8 @@ from nimare.utils import _mask_coverage_to_null_ijk, _mask_img_to_bool
 from scipy import ndimage
 from scipy.stats import chi2
 
-from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
 from compose_runner.analysis.compute.engine.foci_estimators import prepare_foci_permutations
+from compose_runner.analysis.compute.engine.registry import ESTIMATORS
 from compose_runner.analysis.compute.engine.runs import run_permutations
 
 if TYPE_CHECKING:

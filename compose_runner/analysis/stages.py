@@ -21,7 +21,7 @@ from compose_runner.analysis.compute.coverage import (
 )
 from compose_runner.analysis.compute.description import describe_diagnostics
 from compose_runner.analysis.compute.estimators import build
-from compose_runner.analysis.compute.patches.foci import foci_at_once
+from compose_runner.analysis.compute.patches.foci_lookup import foci_at_once
 from compose_runner.analysis.compute.patches.loads import loads_without_collection
 from compose_runner.analysis.compute.patches.references import references_at_own_cost
 from compose_runner.analysis.compute.patches.tables import cluster_tables_by_box
@@ -69,7 +69,7 @@ RESULT_FILENAME = "meta_results.pkl"
 
 
 @dataclass(frozen=True, slots=True)
-class Studies:
+class SelectedStudies:
     """The groups that a specification selects.
 
     Parameters
@@ -96,7 +96,7 @@ def select_studies(
     environment: Environment,
     directory: ResultDirectory,
     progress: Progress,
-) -> Studies:
+) -> SelectedStudies:
     """Select the groups of studies, with their sample sizes, and with their maps on disk where they are needed.
 
     Parameters
@@ -138,17 +138,17 @@ def select_studies(
     if groups.second is not None:
         counts["second"] = count_studies(groups.second)
     about = Inputs(merged, foci, sizes, inputs.annotation, specification, groups, staged)
-    return Studies(groups, staged, counts, about)
+    return SelectedStudies(groups, staged, counts, about)
 
 
-def audit_inputs(studies: Studies) -> Audit:
+def audit_inputs(studies: SelectedStudies) -> Audit:
     """Look at what is about to be computed from."""
     return audit(studies.inputs)
 
 
 @loads_without_collection()
 def compute(
-    studies: Studies,
+    studies: SelectedStudies,
     specification: Specification,
     options: JobOptions,
     directory: ResultDirectory,
@@ -161,7 +161,7 @@ def compute(
 
     Parameters
     ----------
-    studies : Studies
+    studies : SelectedStudies
         The groups.
     specification : Specification
         Estimator and corrector.

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 from compose_runner.client.addresses import JOBS, ServiceAddresses, addresses
 from compose_runner.client.calls import call
 from compose_runner.client.models import (
-    Artifact,
     Job,
+    JobArtifact,
     JobEntry,
     JobStatus,
     JobUnknownError,
@@ -204,7 +204,7 @@ class Client:
                 return records
             payload["next_token"] = token
 
-    def results(self, artifact_prefix: str, *, expires_in: int = DEFAULT_EXPIRES_SECONDS) -> list[Artifact]:
+    def results(self, artifact_prefix: str, *, expires_in: int = DEFAULT_EXPIRES_SECONDS) -> list[JobArtifact]:
         """List a job's files.
 
         Parameters
@@ -217,7 +217,7 @@ class Client:
         answer = call(self.service, "results", {"artifact_prefix": name_of(artifact_prefix), "expires_in": expires_in})
         folder = f"{str(answer.get('prefix', '')).rstrip('/')}/"
         return [
-            Artifact(
+            JobArtifact(
                 path=str(one.get("path") or str(one["key"]).removeprefix(folder)),
                 size=int(one["size"]),
                 url=str(one["url"]),
@@ -280,7 +280,7 @@ class Client:
         artifact_prefix: str,
         directory: str | Path,
         *,
-        on_files: Callable[[list[Artifact]], object] | None = None,
+        on_files: Callable[[list[JobArtifact]], object] | None = None,
         on_bytes: Callable[[int], object] | None = None,
     ) -> list[Path]:
         """Download a job's files in parallel and verify the checksums that its ``metadata.json`` names.

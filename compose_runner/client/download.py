@@ -25,7 +25,7 @@ from compose_runner.service.storage import METADATA_FILENAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from compose_runner.client.models import Artifact
+    from compose_runner.client.models import JobArtifact
 
 PARALLEL = 6
 _PIECE = 1 << 18
@@ -38,13 +38,13 @@ class DownloadError(AnalysisError):
 
 
 def download(
-    artifacts: list[Artifact], directory: str | Path, on_bytes: Callable[[int], object] | None = None
+    artifacts: list[JobArtifact], directory: str | Path, on_bytes: Callable[[int], object] | None = None
 ) -> list[Path]:
     """Fetch files into a directory.
 
     Parameters
     ----------
-    artifacts : list of Artifact
+    artifacts : list of JobArtifact
         What to fetch.
     directory : path-like
         Where to.
@@ -122,7 +122,7 @@ class _Earlier:
         if isinstance(document, dict) and isinstance(document.get("artifacts"), list):
             self._checksums[METADATA_FILENAME] = _sha256(folder / METADATA_FILENAME)
 
-    def refuse(self, folder: Path, artifacts: list[Artifact], checksums: Mapping[str, str]) -> None:
+    def refuse(self, folder: Path, artifacts: list[JobArtifact], checksums: Mapping[str, str]) -> None:
         """Refuse a download that would have to replace something that is neither the same nor an earlier one's."""
         in_the_way = [
             artifact.path
@@ -190,7 +190,7 @@ def _part(target: Path) -> Path:
 
 
 def _fetch(
-    artifact: Artifact, target: Path, checksum: str | None, earlier: _Earlier, tell: Callable[[int], object]
+    artifact: JobArtifact, target: Path, checksum: str | None, earlier: _Earlier, tell: Callable[[int], object]
 ) -> None:
     if checksum is not None and _same(target, artifact.size, checksum):
         tell(artifact.size)
@@ -203,7 +203,7 @@ def _fetch(
         part.unlink(missing_ok=True)
 
 
-def _receive(artifact: Artifact, part: Path, checksum: str | None, tell: Callable[[int], object]) -> None:
+def _receive(artifact: JobArtifact, part: Path, checksum: str | None, tell: Callable[[int], object]) -> None:
     try:
         answer = pool().request(
             "GET",
@@ -240,7 +240,7 @@ def _receive(artifact: Artifact, part: Path, checksum: str | None, tell: Callabl
         ) from error
 
 
-def _refuse(artifact: Artifact, status: int) -> None:
+def _refuse(artifact: JobArtifact, status: int) -> None:
     if status in RETRYABLE:
         raise ServiceUnavailableError(artifact.path, _without_query(artifact.url), f"the store answered {status}")
     raise DownloadError(f"{artifact.path}: the store answered {status}; its address may have expired")

@@ -175,7 +175,7 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
+class JobArtifact:
     """One file of a job.
 
     Parameters

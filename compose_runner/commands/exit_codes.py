@@ -33,7 +33,7 @@ GRACE_SECONDS = 1.0
 _CAUSES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP: the terminal was closed"}
 
 
-class Account(Protocol):
+class WorkSummary(Protocol):
     """What a command can say about its work when it ends early; called from any thread."""
 
     def stopped(self) -> str:
@@ -43,14 +43,14 @@ class Account(Protocol):
         """Say what was finished and kept although an error came; may be empty."""
 
 
-def exit_with_code(action: Callable[[], Any], account: Account | None = None) -> Any:
+def exit_with_code(action: Callable[[], Any], account: WorkSummary | None = None) -> Any:
     """Run an action of the command line, and turn its errors into one line and an exit code, in this one place.
 
     Parameters
     ----------
     action : callable
         What the command does.
-    account : Account, optional
+    account : WorkSummary, optional
         What the line says besides the error or the signal.
     """
     with _Stopping(account) as stopping:
@@ -67,7 +67,7 @@ def exit_with_code(action: Callable[[], Any], account: Account | None = None) ->
         return result
 
 
-def _fail(error: BaseException, account: Account | None) -> None:
+def _fail(error: BaseException, account: WorkSummary | None) -> None:
     """End the process with the line and the exit code of an error; return for an error that nobody foresaw."""
     if isinstance(error, ComposeRunnerError):
         complain(f"{error} {account.failed(error) if account is not None else ''}")
@@ -98,11 +98,11 @@ class _Stopping:
 
     Parameters
     ----------
-    account : Account or None
+    account : WorkSummary or None
         What was finished and kept.
     """
 
-    def __init__(self, account: Account | None) -> None:
+    def __init__(self, account: WorkSummary | None) -> None:
         self.received: signal.Signals | None = None
         self._account = account
         self._first: signal.Signals | None = None

@@ -18,7 +18,7 @@ from compose_runner.service.contract import DEFAULT_EXPIRES_SECONDS, MAX_EXPIRES
 
 if TYPE_CHECKING:
     from compose_runner.client.client import Client
-    from compose_runner.client.models import Artifact
+    from compose_runner.client.models import JobArtifact
 
 REPORT = "report.html"
 
@@ -111,7 +111,7 @@ def _download(client: Client, artifact_prefix: str, directory: Path) -> list[Pat
     with bar:
         task = bar.add_task("Download", total=None)
 
-        def on_files(artifacts: list[Artifact]) -> None:
+        def on_files(artifacts: list[JobArtifact]) -> None:
             bar.update(
                 task, total=sum(artifact.size for artifact in artifacts), description=f"Download {len(artifacts)} files"
             )

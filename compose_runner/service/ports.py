@@ -120,7 +120,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LogPage:
     """Records as ``(epoch milliseconds, text)``, maybe none, and where the next page is, if there is one."""
 
     records: list[tuple[int, str]] = field(default_factory=list)
@@ -133,5 +133,5 @@ class Records(Protocol):
     def write(self, artifact_prefix: str, text: str) -> None:
         """Write the one record of a job without a task; what another call has written stays. Never raises."""
 
-    def page(self, artifact_prefix: str, window: Window) -> Page:
+    def page(self, artifact_prefix: str, window: Window) -> LogPage:
         """Read a page of records; raises :class:`RequestError` for a stale token, or :class:`AwsServiceError`."""

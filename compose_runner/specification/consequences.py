@@ -42,13 +42,13 @@ _FORM_ITERATIONS = frozenset({1000, 5000})
 _FORM_THRESHOLD = 0.001
 
 
-def kernel_of(estimator: EstimatorChoice) -> str | None:
+def find_kernel(estimator: EstimatorChoice) -> str | None:
     """Name the class of an estimator's kernel; None for an estimator of images."""
     own = signatures().estimators[estimator.name].kernel
     return None if own is None else str(estimator.args.get(KERNEL_ARGUMENT) or own)
 
 
-def null_method_of(estimator: EstimatorChoice) -> str | None:
+def find_null_method(estimator: EstimatorChoice) -> str | None:
     """Name the method by which an estimator gets its null distribution; None where there is no choice."""
     parameter = signatures().estimators[estimator.name].parameters.get("null_method")
     return None if parameter is None else str(estimator.args.get("null_method") or parameter.default)
@@ -58,7 +58,9 @@ def draws_randomly(estimator: EstimatorChoice, corrector: CorrectorChoice | None
     """Whether any number of the result depends on random draws, and so on the seed."""
     if corrector is not None and corrector.method == MONTE_CARLO:
         return True
-    return "n_iters" in signatures().estimators[estimator.name].parameters and null_method_of(estimator) != APPROXIMATE
+    return (
+        "n_iters" in signatures().estimators[estimator.name].parameters and find_null_method(estimator) != APPROXIMATE
+    )
 
 
 def refuse_impossible(estimator: EstimatorChoice) -> None:
@@ -69,7 +71,7 @@ def refuse_impossible(estimator: EstimatorChoice) -> None:
     SpecificationError
         With the reason and the kernel that works.
     """
-    kernel = kernel_of(estimator)
+    kernel = find_kernel(estimator)
     reason = _IMPOSSIBLE_KERNELS.get((estimator.name, str(kernel)))
     if reason is not None:
         own = signatures().estimators[estimator.name].kernel
@@ -90,7 +92,7 @@ def find_consequences(estimator: EstimatorChoice, corrector: CorrectorChoice | N
     findings : Findings
         Gets them.
     """
-    own, kernel = signatures().estimators[estimator.name].kernel, kernel_of(estimator)
+    own, kernel = signatures().estimators[estimator.name].kernel, find_kernel(estimator)
     if kernel != own:
         findings.add(
             Severity.WARNING,
@@ -122,7 +124,7 @@ def _list_idle(estimator: EstimatorChoice, corrector: CorrectorChoice | None) ->
     """Say for each argument that is given and changes nothing why it does not; defaults of the form are passed over."""
     args: dict[str, Any] = estimator.args
     name = estimator.name
-    if null_method_of(estimator) == APPROXIMATE and _is_chosen(args.get("n_iters"), _FORM_ITERATIONS):
+    if find_null_method(estimator) == APPROXIMATE and _is_chosen(args.get("n_iters"), _FORM_ITERATIONS):
         yield f"{name} is given n_iters {args['n_iters']:,}, but its approximate null distribution draws nothing."
     if args.get(SEED_ARGUMENT) is not None and not draws_randomly(estimator, corrector):
         yield f"{name} is given {SEED_ARGUMENT} {args[SEED_ARGUMENT]}, but nothing of this analysis is drawn at random."
@@ -141,7 +143,7 @@ def _list_idle(estimator: EstimatorChoice, corrector: CorrectorChoice | None) ->
     owner = f"{corrector.name} with the method {corrector.method!r}"
     if corrector.method != MONTE_CARLO and _is_chosen(corrector.args.get("n_iters"), _FORM_ITERATIONS):
         yield f"{owner} is given n_iters {corrector.args['n_iters']:,}, but draws nothing."
-    if corrector.args.get("vfwe_only") and null_method_of(estimator) == MONTE_CARLO and "n_iters" in corrector.args:
+    if corrector.args.get("vfwe_only") and find_null_method(estimator) == MONTE_CARLO and "n_iters" in corrector.args:
         wanted = corrector.args["n_iters"]
         if wanted != args.get("n_iters", wanted):
             yield f"{owner} is given n_iters {wanted:,}, but vfwe_only takes the iterations of {name}."

@@ -31,7 +31,7 @@ from compose_runner.analysis.write.report.map_order import order_maps
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.specification.parsing import parse_specification
 from tests.support import synthetic
-from tests.support.described_results import CASES, SEED, Case, described, groups_of
+from tests.support.described_results import CASES, SEED, Case, described, find_groups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,7 +157,7 @@ def test_tables_and_maps_are_those_of_nimares_workflow_called_with_the_threshold
     kinds = {True: (IBMAWorkflow, "jackknife"), False: (CBMAWorkflow, "focuscounter")}
     workflow, diagnostic = (PairwiseCBMAWorkflow, "focuscounter") if case.pairwise else kinds[case.image_based]
     estimator, corrector = build(parse_specification(case.document), n_cores=1, seed=SEED)
-    groups = groups_of(case, folder)
+    groups = find_groups(case, folder)
     studysets = [group for group in (groups.first, groups.second) if group is not None]
     theirs = workflow(
         estimator=estimator,

@@ -13,9 +13,9 @@ from nimare.nimads import Studyset
 from numba.core.dispatcher import Dispatcher
 
 from compose_runner.analysis.compute.engine import foci_permutations
-from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
+from compose_runner.analysis.compute.engine.registry import ESTIMATORS
 from compose_runner.analysis.compute.engine.warm import warm
-from compose_runner.analysis.compute.patches.foci import foci_at_once
+from compose_runner.analysis.compute.patches.foci_lookup import foci_at_once
 from tests.support import synthetic
 from tests.support.engine_studies import quiet_nimare
 

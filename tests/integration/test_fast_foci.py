@@ -9,8 +9,8 @@ from nimare import diagnostics
 from nimare.meta import kernel
 from nimare.meta.utils import compute_kda_ma
 
-from compose_runner.analysis.compute.patches import foci
-from compose_runner.analysis.compute.patches.foci import foci_at_once, foci_per_cluster, spheres
+from compose_runner.analysis.compute.patches import foci_lookup
+from compose_runner.analysis.compute.patches.foci_lookup import foci_at_once, foci_per_cluster, spheres
 
 COUNT_FOCI = diagnostics._count_foci_per_cluster
 
@@ -27,7 +27,7 @@ def mask() -> nib.Nifti1Image:
 def test_spheres_are_nimares(
     mask: nib.Nifti1Image, across: bool, foci_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foci, "FOCI_AT_ONCE", foci_at_once)
+    monkeypatch.setattr(foci_lookup, "FOCI_AT_ONCE", foci_at_once)
     rng = np.random.default_rng(4)
     ijk = rng.integers(-4, 26, size=(200, 3))  # some outside, some at the edge, many that meet
     study = rng.choice(["c", "a", "b", "long"], p=[0.1, 0.1, 0.1, 0.7], size=200)

@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from compose_runner.local.aws.emulator import EmbeddedAws
-from compose_runner.local.aws.signatures import AccessKeys
+from compose_runner.local.aws.request_signatures import AccessKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from moto.ecs.exceptions import ECSException
 
 from compose_runner.local.aws.overrides import checked_environment, override_names
-from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers, check_query
+from compose_runner.local.aws.request_signatures import AccessKeys, SignatureRefusedError, check_headers, check_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -211,9 +211,9 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(
 @pytest.mark.parametrize(
     ("owner", "part", "lost"),
     [
-        (map_sections, "peaks_of", 'class="clusters"'),
+        (map_sections, "find_peaks", 'class="clusters"'),
         (writing, "describe_maps", "<article"),
-        (writing, "groups_of", None),
+        (writing, "find_groups", None),
         (writing, "facts", "<dt>Studies"),
         (writing, "accounts", None),
         (writing, "study_rows", None),

@@ -17,7 +17,7 @@ from compose_runner.analysis.publish.publishing import (
     publish,
 )
 from compose_runner.analysis.write.result_directory import ResultDirectory
-from compose_runner.analysis.write.result_record import sha256_of
+from compose_runner.analysis.write.result_record import compute_sha256
 from compose_runner.compose.document_shapes import Entity, canonical_json
 from compose_runner.errors import PublishError, ResultDirectoryError, ServiceUnavailableError, UploadKeyError
 from tests.support import synthetic
@@ -429,7 +429,7 @@ def test_a_directory_of_the_version_before_is_published_without_what_it_did_not_
     prepared(compose, result_dir)
     # that version listed whatever it found
     listed = [
-        {"filename": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
+        {"filename": path.name, "size": path.stat().st_size, "sha256": compute_sha256(path)}
         for path in result_dir.iterdir()
         if path.is_file() and path.name not in ("metadata.json", "publish.json")
     ]

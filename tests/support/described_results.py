@@ -127,7 +127,7 @@ def _images(folder: Path) -> tuple[Studyset, Document]:
     return Studyset(document, target="mni152_2mm", annotations=[annotation], mask=str(mask)), annotation
 
 
-def groups_of(case: Case, folder: Path) -> Groups:
+def find_groups(case: Case, folder: Path) -> Groups:
     """Select the studies of a case; maps are written into a folder, once."""
     studyset, annotation = _images(folder) if case.image_based else _coordinates()
     return select(studyset, annotation, parse_specification(case.document))
@@ -136,7 +136,7 @@ def groups_of(case: Case, folder: Path) -> Groups:
 @functools.cache
 def described(case: Case, folder: Path) -> tuple[MetaResult, Problems]:
     """Run a case; it is not to be changed."""
-    groups, problems = groups_of(case, folder), Problems()
+    groups, problems = find_groups(case, folder), Problems()
     estimator, corrector = build(parse_specification(case.document), n_cores=1, seed=SEED)
     result = run_meta_analysis(groups.first, groups.second, estimator, corrector, problems=problems)
     return result, problems

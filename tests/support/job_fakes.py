@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.service.errors import AwsServiceError, JobNameTakenError, RequestError
-from compose_runner.service.ports import Execution, Page, StoredArtifact, Window
+from compose_runner.service.ports import Execution, LogPage, StoredArtifact, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -120,7 +120,7 @@ class RecordsInMemory:
     def write(self, artifact_prefix: str, text: str) -> None:
         self.written.append((artifact_prefix, text))
 
-    def page(self, artifact_prefix: str, window: Window) -> Page:
+    def page(self, artifact_prefix: str, window: Window) -> LogPage:
         self.asked.append(window)
         inside = [
             (time, text)
@@ -129,7 +129,7 @@ class RecordsInMemory:
         ]
         position = int(window.token or 0)
         if position % 2 == 0:
-            return Page([], str(position + 1) if inside else None)
+            return LogPage([], str(position + 1) if inside else None)
         first = position // 2 * self.page_size
         more = first + self.page_size < len(inside)
-        return Page(inside[first : first + self.page_size], str(position + 1) if more else None)
+        return LogPage(inside[first : first + self.page_size], str(position + 1) if more else None)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_runner.analysis.select.foci import TALAIRACH, space_of
+from compose_runner.analysis.select.foci import TALAIRACH, parse_space
 from compose_runner.analysis.wording import title
 from compose_runner.analysis.write.names import clean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from compose_runner.analysis.audit.inputs import Foci, Group, Inputs, Member
+    from compose_runner.analysis.audit.inputs import EstimatorFoci, Group, Inputs, Member
 
 # rows in the table of studies: metadata.json is part of what status answers
 MOST_ROWS = 5_000
@@ -73,7 +73,7 @@ def _account_for_group(inputs: Inputs, group: Group, whole: dict[str, int]) -> A
         "duplicates": int(foci.duplicates.sum()),
         "used": int(foci.inside.sum()),
     }
-    account["used"] = {**used_of(foci), "participants": participants(inputs, group, set(foci.study[foci.inside]))}
+    account["used"] = {**count_used(foci), "participants": participants(inputs, group, set(foci.study[foci.inside]))}
     return account
 
 
@@ -81,7 +81,7 @@ def _pairs(inputs: Inputs, group: Group) -> set[tuple[str, str]]:
     return {inputs.keys[at] for at in group.members}
 
 
-def used_of(foci: Foci) -> dict[str, int]:
+def count_used(foci: EstimatorFoci) -> dict[str, int]:
     """Count studies, experiments and foci that lie within the mask."""
     return {
         "studies": len(set(foci.study[foci.inside])),
@@ -101,7 +101,7 @@ def _reference_foci(group: Group) -> Account:
         {label: int(n) for label, n in zip(labels, np.bincount(codes, minlength=len(labels)), strict=True) if n}
     )
     converted = sum(n for label, n in spaces.items() if label in ("TAL", "Talairach"))
-    known = sum(n for label, n in spaces.items() if space_of(label) not in (None, TALAIRACH))
+    known = sum(n for label, n in spaces.items() if parse_space(label) not in (None, TALAIRACH))
     return {
         "listed": int(selected.sum()),
         "without_coordinates": int((~finite).sum()),

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from compose_runner.analysis.audit import coordinates, images, sample_sizes, studies
-from compose_runner.analysis.audit.accounting import account_for, participants, study_rows, used_of
+from compose_runner.analysis.audit.accounting import account_for, count_used, participants, study_rows
 from compose_runner.analysis.audit.annotations import find as find_in_annotation
 from compose_runner.analysis.audit.codes import finding
-from compose_runner.analysis.audit.inputs import Foci
+from compose_runner.analysis.audit.inputs import EstimatorFoci
 from compose_runner.analysis.wording import counted, frequencies
 from compose_runner.errors import RefusedInputsError
 from compose_runner.findings import Findings, Severity
@@ -149,8 +149,8 @@ class Audit:
             frame = fitted.get("coordinates" if single else f"coordinates{number}")
             if frame is None or "study_id" not in frame.columns:
                 continue
-            found, account = Foci.of(frame, group.studyset.masker), self.accounting[group.name]
-            now, counted_before = used_of(found), {name: account["used"][name] for name in used_of(found)}
+            found, account = EstimatorFoci.of(frame, group.studyset.masker), self.accounting[group.name]
+            now, counted_before = count_used(found), {name: account["used"][name] for name in count_used(found)}
             if now == counted_before and len(found) == account["foci"]["outside_mask"] + account["foci"]["used"]:
                 continue
             differences += [

@@ -9,7 +9,7 @@ import numpy as np
 
 from compose_runner.analysis.audit.accounting import NO_LABEL
 from compose_runner.analysis.audit.codes import finding
-from compose_runner.analysis.select.foci import MNI, TALAIRACH, space_of
+from compose_runner.analysis.select.foci import MNI, TALAIRACH, parse_space
 from compose_runner.analysis.wording import counted, frequencies
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from compose_runner.analysis.audit.inputs import Foci, Group, Inputs
+    from compose_runner.analysis.audit.inputs import EstimatorFoci, Group, Inputs
     from compose_runner.analysis.select.foci import FociAccount
     from compose_runner.findings import Finding
 
@@ -108,7 +108,7 @@ def _read(inputs: Inputs) -> Iterator[Finding]:
     if n := account.converted:
         yield finding("coordinates-converted", titles(lambda one: one.converted), n, foci=counted(n, "focus"))
     if n := account.taken_as_mni:
-        unknown = {label: number for label, number in account.spaces.items() if space_of(label) is None}
+        unknown = {label: number for label, number in account.spaces.items() if parse_space(label) is None}
         labels = {f'"{label}"' if label else NO_LABEL: number for label, number in unknown.items()}
         yield finding(
             "coordinates-space-unknown",
@@ -121,7 +121,7 @@ def _read(inputs: Inputs) -> Iterator[Finding]:
         yield finding("coordinates-negative", titles(lambda one: one.negative), n, foci=counted(n, "focus"))
     spaces: dict[int, set[str]] = {}
     for s, a in inputs.selected:
-        spaces.setdefault(s, set()).update(space_of(label) or "" for label in inputs.foci.accounts[s, a].spaces)
+        spaces.setdefault(s, set()).update(parse_space(label) or "" for label in inputs.foci.accounts[s, a].spaces)
     if mixed := [s for s, found in spaces.items() if {MNI, TALAIRACH} <= found]:
         yield finding("coordinates-space-mixed", inputs.titles(mixed), len(mixed))
 
@@ -174,7 +174,7 @@ def _placed(inputs: Inputs, group: Group) -> Iterator[Finding]:
         )
 
 
-def _units(foci: Foci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iterator[Finding]:
+def _units(foci: EstimatorFoci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iterator[Finding]:
     """Find studies all of whose foci are within a few millimetres of the centre, and not at whole numbers."""
     distinct = foci.per_study(~foci.duplicates)
     _, farthest = foci.extremes
@@ -188,7 +188,7 @@ def _units(foci: Foci, titles: Callable[[NDArray[np.bool_]], list[str]]) -> Iter
 
 
 def _misread(
-    foci: Foci, outside: NDArray[Any], totals: NDArray[Any], titles: Callable[[NDArray[np.bool_]], list[str]]
+    foci: EstimatorFoci, outside: NDArray[Any], totals: NDArray[Any], titles: Callable[[NDArray[np.bool_]], list[str]]
 ) -> Iterator[Finding]:
     """Find studies many of whose foci are outside the brain, and would not be if they were written otherwise."""
     distinct = foci.per_study(~foci.duplicates)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from compose_runner.analysis.audit.codes import finding
-from compose_runner.analysis.select.foci import MNI, space_of
+from compose_runner.analysis.select.foci import MNI, parse_space
 from compose_runner.analysis.select.images import NO_PROBABILITIES, OUTSIDE_BRAIN
 from compose_runner.analysis.wording import counted, frequencies
 
@@ -151,7 +151,7 @@ def _by_analysis(inputs: Inputs, used: list[StagedMap]) -> Iterator[Finding]:
 
 
 def _space(inputs: Inputs, used: list[StagedMap]) -> Iterator[Finding]:
-    if other := [one for one in used if (one.space or "").strip() and space_of(one.space) != MNI]:
+    if other := [one for one in used if (one.space or "").strip() and parse_space(one.space) != MNI]:
         labels = frequencies(Counter(f'"{" ".join(str(one.space).split())[:60]}"' for one in other))
         yield finding(
             "images-space", _titles(inputs, other), len(other), maps=counted(len(other), "map"), labels=labels

@@ -30,7 +30,7 @@ Member = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Foci:
+class EstimatorFoci:
     """The foci that an estimator is given, in the space of the template.
 
     Parameters
@@ -49,7 +49,7 @@ class Foci:
     masker: Any
 
     @classmethod
-    def of(cls, frame: Any, masker: Any) -> Foci:
+    def of(cls, frame: Any, masker: Any) -> EstimatorFoci:
         """Take them from NiMARE's table of coordinates; a focus without finite numbers is none."""
         if frame is None or not len(frame):
             return cls(np.zeros((0, 3)), np.zeros(0, dtype=object), np.zeros(0, dtype=object), masker)
@@ -132,9 +132,9 @@ class Group:
     is_reference: bool
 
     @cached_property
-    def foci(self) -> Foci:
+    def foci(self) -> EstimatorFoci:
         """Its foci as the estimator gets them."""
-        return Foci.of(self.studyset.coordinates, self.studyset.masker)
+        return EstimatorFoci.of(self.studyset.coordinates, self.studyset.masker)
 
     @cached_property
     def studies(self) -> tuple[int, ...]:

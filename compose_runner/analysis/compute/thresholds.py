@@ -73,7 +73,7 @@ class Threshold:
         return f"p < {self.alpha:g}, {correction} ({'two' if self.tails == 2 else 'one'}-tailed)"
 
 
-def alpha_of(corrector: Corrector | None) -> float:
+def find_alpha(corrector: Corrector | None) -> float:
     """Give the alpha that a corrector was given; .05 for one that takes none.
 
     Parameters
@@ -98,7 +98,7 @@ def threshold(result: MetaResult, name: str, alpha: float | None = None) -> Thre
     name : str
         The z map.
     alpha : float, optional
-        By default what the result's corrector was given; see :func:`alpha_of`.
+        By default what the result's corrector was given; see :func:`find_alpha`.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def threshold(result: MetaResult, name: str, alpha: float | None = None) -> Thre
     parsed = parse(name)
     if parsed is None:
         raise ValueError(f"{name} is not the name of a z map")
-    alpha = alpha_of(result.corrector) if alpha is None else alpha
+    alpha = find_alpha(result.corrector) if alpha is None else alpha
     tails = _tails(parsed, result.estimator)
     values = np.asarray(result.maps[name])
     if getattr(result.estimator, "two_sided", True):

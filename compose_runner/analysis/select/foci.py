@@ -175,10 +175,10 @@ def _read_point(point: dict[str, Any], account: FociAccount) -> dict[str, Any] |
 @lru_cache(maxsize=1024)
 def _read_label(label: object) -> tuple[str, str | None]:
     """Give a label as it is shown, and the space that it means."""
-    return ("" if label is None else " ".join(str(label).split())[:60]), space_of(label)
+    return ("" if label is None else " ".join(str(label).split())[:60]), parse_space(label)
 
 
-def space_of(label: object) -> str | None:
+def parse_space(label: object) -> str | None:
     """Tell the space that a label means: :data:`MNI`, :data:`TALAIRACH`, or None when it says neither.
 
     Case, blanks and marks do not count; ``MNI152NLin2009cAsym`` and the like mean MNI space.

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from compose_runner.analysis.fetch.downloads import PARTIAL, download
 from compose_runner.analysis.fetch.validation import UNCOUNTED, check_studyset
 from compose_runner.analysis.select.release import read_release
-from compose_runner.analysis.write.result_record import sha256_of
+from compose_runner.analysis.write.result_record import compute_sha256
 from compose_runner.compose.addresses import AllowedHosts
 from compose_runner.compose.environments import reference_studysets
 from compose_runner.compose.http_client import Limits
@@ -170,11 +170,11 @@ def _revalidated(
             progress=progress,
         )
     except ServiceUnavailableError as error:
-        if not known or sha256_of(path) != known["sha256"]:
+        if not known or compute_sha256(path) != known["sha256"]:
             raise
         log.warning("The cached copy of %s is used: %s", document, error)
         return known["sha256"]
-    if answer is None and known and sha256_of(path) == known["sha256"]:
+    if answer is None and known and compute_sha256(path) == known["sha256"]:
         return known["sha256"]
     if answer is None:
         # the service did not send what it says we have, but the file is another: nothing asks for a condition now
@@ -183,7 +183,7 @@ def _revalidated(
         return _revalidated(name, address, path, attempts, progress)
     about_new = {
         "address": address,
-        "sha256": sha256_of(path),
+        "sha256": compute_sha256(path),
         "size": path.stat().st_size,
         "etag": answer.get("etag"),
         "last_modified": answer.get("last-modified"),

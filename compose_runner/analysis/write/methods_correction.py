@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.analysis.write.methods_statistics import iterations_of
-from compose_runner.specification.consequences import null_method_of
+from compose_runner.analysis.write.methods_statistics import count_iterations
+from compose_runner.specification.consequences import find_null_method
 from compose_runner.specification.estimators import MONTE_CARLO, correction_methods
 from compose_runner.specification.signatures import signatures
 
@@ -77,9 +77,9 @@ def _describe_monte_carlo(specification: Specification) -> Iterator[str]:
         given = corrector.args.get(argument)
         return given if given is not None else known[argument].default if argument in known else None
 
-    iterations = value("n_iters") or iterations_of(specification)
-    if value("vfwe_only") and null_method_of(specification.estimator) == MONTE_CARLO:
-        iterations = iterations_of(specification)  # the largest values of that null distribution are used
+    iterations = value("n_iters") or count_iterations(specification)
+    if value("vfwe_only") and find_null_method(specification.estimator) == MONTE_CARLO:
+        iterations = count_iterations(specification)  # the largest values of that null distribution are used
     clusters = "voxel_thresh" in known and not value("vfwe_only") and name != "SCALE"
     draws = {
         "SCALE": "foci were drawn at random from the given pool of coordinates",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compose_runner.specification.consequences import kernel_of, null_method_of
+from compose_runner.specification.consequences import find_kernel, find_null_method
 from compose_runner.specification.signatures import signatures
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def describe_statistics(specification: Specification, *, several_images: bool = 
 
 
 def _describe_kernel(specification: Specification) -> Iterator[str]:
-    args, kernel = specification.estimator.args, kernel_of(specification.estimator)
+    args, kernel = specification.estimator.args, find_kernel(specification.estimator)
     parameters = signatures().kernels[str(kernel)]
     if kernel == "ALEKernel":
         fwhm, size = args.get("kernel__fwhm"), args.get("kernel__sample_size")
@@ -137,7 +137,7 @@ def _describe_weights(weighting: Any) -> Iterator[str]:
 
 def _describe_null(specification: Specification) -> Iterator[str]:
     name, args = specification.estimator.name, specification.estimator.args
-    iterations = iterations_of(specification)
+    iterations = count_iterations(specification)
     if name == "MKDAChi2":
         prior = args.get("prior", 0.5)
         yield (
@@ -157,7 +157,7 @@ def _describe_null(specification: Specification) -> Iterator[str]:
         drawn = f"{target:g} experiments" if target is not None else "as many experiments as were possible in both"
         null = (
             "experiments were assigned to the groups at random"
-            if null_method_of(specification.estimator) == "label-permutation"
+            if find_null_method(specification.estimator) == "label-permutation"
             else "foci were placed at random within the mask"
         )
         yield (
@@ -175,7 +175,7 @@ def _describe_null(specification: Specification) -> Iterator[str]:
             "had a null distribution of its own; p values were one-tailed."
         )
     else:
-        method = null_method_of(specification.estimator)
+        method = find_null_method(specification.estimator)
         if method == "montecarlo":
             null = (
                 f"from a Monte Carlo null distribution of {iterations:,} iterations, in each of which the foci were "
@@ -242,7 +242,7 @@ def _describe_dependence(name: str, args: Mapping[str, Any]) -> str:
     return f"Several images of one study entered {how}."
 
 
-def iterations_of(specification: Specification) -> int:
+def count_iterations(specification: Specification) -> int:
     """Count the iterations of an estimator, given or NiMARE's default; 0 where it has none."""
     return int(_default(specification, "n_iters") or 0)
 

@@ -138,7 +138,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Methods:
+class ReadMethods:
     r"""The methods text with its references.
 
     Parameters
@@ -182,7 +182,7 @@ class Methods:
         return ris(self.references)
 
 
-def methods(description: str, bibtex: str) -> Methods:
+def methods(description: str, bibtex: str) -> ReadMethods:
     """Read what NiMARE says of a result.
 
     Parameters
@@ -194,12 +194,12 @@ def methods(description: str, bibtex: str) -> Methods:
 
     Returns
     -------
-    result : Methods
+    result : ReadMethods
         With NiMARE's doubled words and its "a(n)" set right.
     """
     latex = _TWICE.sub(r"\1", description)
     latex = _ARTICLE.sub(lambda match: f"{_article(match[1])} ", latex)
-    return Methods(latex, tuple(references(bibtex)), bibtex)
+    return ReadMethods(latex, tuple(references(bibtex)), bibtex)
 
 
 def references(bibtex: str) -> list[Reference]:

@@ -29,12 +29,12 @@ from compose_runner.analysis.write.result_record import (
     PUBLISH_RECORD,
     ResultRecord,
     WrittenFile,
+    compute_sha256,
     parsed_record,
     path_inside,
     read_content,
     record_of_metadata,
     run_may_write,
-    sha256_of,
 )
 from compose_runner.compose.json_documents import strict_json
 from compose_runner.errors import ResultDirectoryError
@@ -215,7 +215,7 @@ class ResultDirectory:
             if name not in (METADATA_FILENAME, PUBLISH_RECORD)
             and (path := path_inside(self.path, name)) is not None
             and path.lstat().st_size == file.size
-            and sha256_of(path) == file.sha256
+            and compute_sha256(path) == file.sha256
         ]
 
     def changed(self) -> list[str]:
@@ -298,7 +298,7 @@ class ResultDirectory:
         path, file = path_inside(self.path, name), record.files.get(name)
         if path is None or file is None:
             return None
-        return path if sha256_of(path) in (file.sha256, file.replaced) else None
+        return path if compute_sha256(path) in (file.sha256, file.replaced) else None
 
     def _put_in_place(self, folder: Path) -> None:
         """Move files to their places; they are in the record before the first of them is."""
@@ -311,8 +311,8 @@ class ResultDirectory:
         if not blocked:
             for name, source in sources.items():
                 before = self._ours(name, record)
-                replaced = None if before is None else sha256_of(before)
-                record.files[name] = WrittenFile(source.stat().st_size, sha256_of(source), replaced)
+                replaced = None if before is None else compute_sha256(before)
+                record.files[name] = WrittenFile(source.stat().st_size, compute_sha256(source), replaced)
                 if before is not None:
                     replacing.add(name)
                 parents = [parent.as_posix() for parent in Path(name).parents if parent.as_posix() != "."]

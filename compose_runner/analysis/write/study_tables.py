@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from compose_runner.analysis.write.report.clusters import contributions_of
-from compose_runner.analysis.write.report.study_names import StudyNames, groups_of
+from compose_runner.analysis.write.report.clusters import find_contributions
+from compose_runner.analysis.write.report.study_names import StudyNames, find_groups
 from compose_runner.analysis.write.result_record import CONTRIBUTIONS_FILENAME, STUDIES_FILENAME
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def contributions_table(result: MetaResult, names: StudyNames) -> pd.DataFrame |
             "foci" if one.counted else "contribution": int(value) if one.counted else value,
         }
         for target in dict.fromkeys(diagnostic.target_image for diagnostic in result.diagnostics)
-        for one in contributions_of(result, target)
+        for one in find_contributions(result, target)
         for place, (tail, cluster) in enumerate(one.clusters)
         for identity, values in one.rows
         if (value := values[place])
@@ -108,7 +108,7 @@ def study_tables(result: MetaResult, metadata: Mapping[str, Any]) -> dict[str, p
     dict of str to pandas.DataFrame
         By the name of its file; a table without a row is not there.
     """
-    names = StudyNames(metadata.get("studies") or (), groups_of(result))
+    names = StudyNames(metadata.get("studies") or (), find_groups(result))
     tables = {
         STUDIES_FILENAME: studies_table(metadata, names),
         CONTRIBUTIONS_FILENAME: contributions_table(result, names),

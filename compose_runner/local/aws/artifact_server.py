@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from compose_runner.local.aws.signatures import SignatureRefusedError, check_query
+from compose_runner.local.aws.request_signatures import SignatureRefusedError, check_query
 from compose_runner.local.http_server import HARDENING, HttpServer, JsonHandler
 from compose_runner.local.visitors import RefusedError
 
 if TYPE_CHECKING:
-    from compose_runner.local.aws.signatures import AccessKeys
+    from compose_runner.local.aws.request_signatures import AccessKeys
 
 # scripts and styles of a report are inside of it; it asks nobody for anything, and its links open pages of their own
 CONTENT_SECURITY_POLICY = (

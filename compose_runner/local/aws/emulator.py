@@ -31,8 +31,8 @@ from compose_runner.local.aws.log_streams import LogStreams
 from compose_runner.local.aws.moto_patches.ecs import forget_task
 from compose_runner.local.aws.moto_patches.host import MemoryOnly, attach
 from compose_runner.local.aws.moto_patches.stepfunctions import forget_execution
+from compose_runner.local.aws.request_signatures import AccessKeys
 from compose_runner.local.aws.server import AwsServer
-from compose_runner.local.aws.signatures import AccessKeys
 from compose_runner.local.aws.tasks import Tasks
 from compose_runner.local.aws.waiting import WaitingRecords
 

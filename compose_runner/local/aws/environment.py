@@ -10,7 +10,7 @@ from compose_runner.client.addresses import TOKEN_VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from compose_runner.local.aws.signatures import AccessKeys
+    from compose_runner.local.aws.request_signatures import AccessKeys
 
 
 def aws_environment(endpoint: str, keys: AccessKeys, region: str) -> dict[str, str]:

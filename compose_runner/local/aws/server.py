@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from compose_runner.local.aws.signatures import AccessKeys, SignatureRefusedError, check_headers
+from compose_runner.local.aws.request_signatures import AccessKeys, SignatureRefusedError, check_headers
 from compose_runner.local.visitors import LOOPBACK, has_broken_header
 
 # no request of the service's own comes near, but for uploads to S3, whose signature is checked before they are read

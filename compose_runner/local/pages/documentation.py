@@ -79,7 +79,7 @@ def service_document() -> dict[str, Any]:
                 "get": {
                     "operationId": "jobs",
                     "summary": "List the newest 200 jobs.",
-                    "responses": {"200": _answer("The newest first.", _list_of(_JOB))},
+                    "responses": {"200": _answer("The newest first.", _describe_list(_JOB))},
                 }
             },
             "/jobs/{job}": {
@@ -130,7 +130,7 @@ def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _list_of(schema: dict[str, Any]) -> dict[str, Any]:
+def _describe_list(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": ["jobs"], "properties": {"jobs": {"type": "array", "items": schema}}}
 
 

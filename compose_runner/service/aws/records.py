@@ -10,7 +10,7 @@ from compose_runner.service.aws import clients
 from compose_runner.service.errors import AwsServiceError, RequestError
 from compose_runner.service.log_events import ARTIFACT_PREFIX
 from compose_runner.service.observability import logger, tracing
-from compose_runner.service.ports import Page, Window
+from compose_runner.service.ports import LogPage, Window
 
 # streams of jobs without a task; the template lets submit write to these and no others
 REFUSED_STREAMS = "refused/"
@@ -29,7 +29,7 @@ class CloudWatchRecords:
     log_group: str
 
     @tracing.in_subsegment("CloudWatch Logs FilterLogEvents", namespace="aws")
-    def page(self, artifact_prefix: str, window: Window) -> Page:
+    def page(self, artifact_prefix: str, window: Window) -> LogPage:
         """Read one page; see :class:`compose_runner.service.ports.Records`."""
         bounds: dict[str, Any] = {"startTime": window.start, "endTime": window.end, "nextToken": window.token}
         try:
@@ -43,7 +43,7 @@ class CloudWatchRecords:
             if window.token is not None and code == "InvalidParameterException":
                 raise RequestError("next_token: it is no longer valid; ask again without it") from None
             raise AwsServiceError("The job's log cannot be read", code) from None
-        return Page(
+        return LogPage(
             records=[(event["timestamp"], event["message"]) for event in answer.get("events", ())],
             token=answer.get("nextToken"),
         )

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from compose_runner.service.contract import MAX_EPOCH_MS, LogsReply, LogsRequest
 from compose_runner.service.errors import RequestError
 from compose_runner.service.logs import MAX_SECONDS, LogsService
-from compose_runner.service.ports import Page, Window
+from compose_runner.service.ports import LogPage, Window
 from tests.support.job_fakes import RecordsInMemory
 
 NOW = 1_780_000_000.0
@@ -161,9 +161,9 @@ def tampered(draw: st.DrawFn) -> str:
 class Asked(RecordsInMemory):
     """A log that notes what it is asked, and has nothing."""
 
-    def page(self, artifact_prefix: str, window: Window) -> Page:
+    def page(self, artifact_prefix: str, window: Window) -> LogPage:
         self.asked.append(window)
-        return Page()
+        return LogPage()
 
 
 @given(token=st.one_of(tampered(), st.lists(WINDOW, min_size=1, max_size=3).map(encode_token)))
@@ -199,9 +199,9 @@ def test_what_a_caller_asks_for_ends_in_time_however_many_pages_there_are() -> N
     class Endless:
         pages = 0
 
-        def page(self, artifact_prefix: str, window: Window) -> Page:
+        def page(self, artifact_prefix: str, window: Window) -> LogPage:
             self.pages += 1
-            return Page([], f"token-{self.pages}")
+            return LogPage([], f"token-{self.pages}")
 
         def write(self, artifact_prefix: str, text: str) -> None:
             raise AssertionError("logs writes nothing")

@@ -11,16 +11,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compose_runner.analysis.compute.engine.estimators import estimator_class
     from compose_runner.analysis.compute.engine.monitor import observe_iterations
     from compose_runner.analysis.compute.engine.nimare_instances import as_nimare
+    from compose_runner.analysis.compute.engine.registry import estimator_class
     from compose_runner.analysis.compute.engine.sessions import NullStore, ShardFinished, session
 
 __all__ = ["NullStore", "ShardFinished", "as_nimare", "estimator_class", "observe_iterations", "session"]
 
 _HOMES = {
     "as_nimare": "nimare_instances",
-    "estimator_class": "estimators",
+    "estimator_class": "registry",
     "observe_iterations": "monitor",
     "NullStore": "sessions",
     "ShardFinished": "sessions",

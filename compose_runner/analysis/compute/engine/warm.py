@@ -19,7 +19,7 @@ from nimare.correct import FWECorrector
 from nimare.nimads import Studyset
 
 from compose_runner.analysis.compute.engine import foci_permutations
-from compose_runner.analysis.compute.engine.estimators import ESTIMATORS
+from compose_runner.analysis.compute.engine.registry import ESTIMATORS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from compose_runner.analysis.write.names import Link
-    from compose_runner.analysis.write.report.study_names import Group, StudyNames
+    from compose_runner.analysis.write.report.study_names import StudyNames, UsedExperiments
 
 MOST_PLACES = 6000
 """How many foci the page lists; with more, it is slow to open."""
@@ -194,7 +194,7 @@ class StudyRow:
 def study_rows(
     metadata: Mapping[str, Any],
     names: StudyNames,
-    groups: Sequence[Group],
+    groups: Sequence[UsedExperiments],
     group_names: tuple[str, str],
     neurostore: str,
 ) -> list[StudyRow]:
@@ -206,7 +206,7 @@ def study_rows(
         The record of the run.
     names : StudyNames
         What studies are called.
-    groups : sequence of Group
+    groups : sequence of UsedExperiments
         Where foci are.
     group_names : tuple of (str, str)
         What the groups are called.
@@ -242,7 +242,7 @@ def study_rows(
     return rows
 
 
-def _places(groups: Sequence[Group]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+def _places(groups: Sequence[UsedExperiments]) -> dict[tuple[str, str], list[tuple[str, str]]]:
     frames = [group.coordinates for group in groups]
     if sum(len(frame) for frame in frames if frame is not None) > MOST_PLACES:
         return {}

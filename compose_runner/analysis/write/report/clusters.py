@@ -103,7 +103,7 @@ class Contributions:
         return dict(zip(self.clusters, (values > 0).sum(axis=0).tolist(), strict=True)) if self.counted else {}
 
 
-def contributions_of(result: MetaResult, target: str) -> list[Contributions]:
+def find_contributions(result: MetaResult, target: str) -> list[Contributions]:
     """Read how much each experiment contributes to each cluster of a described map.
 
     Parameters
@@ -131,7 +131,7 @@ def contributions_of(result: MetaResult, target: str) -> list[Contributions]:
     return found
 
 
-def peaks_of(result: MetaResult, target: str, contributions: list[Contributions]) -> list[Peak] | None:
+def find_peaks(result: MetaResult, target: str, contributions: list[Contributions]) -> list[Peak] | None:
     """List the peaks of a described map's clusters.
 
     NiMARE numbers clusters twice: in the table of a cluster-level correction by their peaks before correction, in the

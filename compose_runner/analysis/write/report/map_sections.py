@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_runner.analysis.write.atlases import in_sentence, peak_label
-from compose_runner.analysis.write.report.clusters import Contributions, Peak, contributions_of, peaks_of
+from compose_runner.analysis.write.report.clusters import Contributions, Peak, find_contributions, find_peaks
 from compose_runner.analysis.write.report.still_pictures import Picture, draw
 from compose_runner.analysis.write.report.words import count, level, number
 
@@ -138,8 +138,8 @@ def _contributing(about: Mapping[str, Any], groups: tuple[str, ...]) -> dict[str
 
 def _fill(section: MapSection, result: MetaResult, about: Mapping[str, Any]) -> None:
     name = section.map.name
-    section.contributions = contributions_of(result, name)
-    peaks = peaks_of(result, name, section.contributions)
+    section.contributions = find_contributions(result, name)
+    peaks = find_peaks(result, name, section.contributions)
     if peaks is None:
         section.problem = "The table of clusters could not be made."
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Group:
+class UsedExperiments:
     """One group of experiments, as the estimator has it.
 
     Parameters
@@ -42,7 +42,7 @@ class Group:
         return {str(experiment): str(study) for experiment, study in zip(self.studyset.ids, studies, strict=True)}
 
 
-def groups_of(result: MetaResult) -> tuple[Group, ...]:
+def find_groups(result: MetaResult) -> tuple[UsedExperiments, ...]:
     """Find the groups of a fitted result, in order.
 
     Parameters
@@ -56,7 +56,7 @@ def groups_of(result: MetaResult) -> tuple[Group, ...]:
     else:
         endings = ("",)
     return tuple(
-        Group(
+        UsedExperiments(
             getattr(estimator, f"dataset{ending}"),
             tuple(str(identity) for identity in estimator.inputs_[f"id{ending}"]),
             estimator.inputs_.get(f"coordinates{ending}"),
@@ -72,11 +72,11 @@ class StudyNames:
     ----------
     studies : sequence of mapping
         ``metadata["studies"]``: ``id``, ``title``, ``authors``, ``year``.
-    groups : sequence of Group
+    groups : sequence of UsedExperiments
         Where experiments are.
     """
 
-    def __init__(self, studies: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> None:
+    def __init__(self, studies: Sequence[Mapping[str, Any]], groups: Sequence[UsedExperiments]) -> None:
         self._study_of = {experiment: study for group in groups for experiment, study in group.studies.items()}
         known = {str(study.get("id", "")): study for study in studies}
         per_study = Counter(self._study_of.values())
@@ -110,7 +110,7 @@ class StudyNames:
         return self._study_of.get(experiment, "")
 
 
-def _contrasts(groups: Sequence[Group]) -> dict[str, str]:
+def _contrasts(groups: Sequence[UsedExperiments]) -> dict[str, str]:
     names: dict[str, str] = {}
     for group in groups:
         about = group.studyset.metadata

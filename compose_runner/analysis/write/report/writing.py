@@ -17,7 +17,7 @@ from markupsafe import Markup
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.write.atlases import atlases
 from compose_runner.analysis.write.maps import save_maps
-from compose_runner.analysis.write.references import Methods, Reference, methods, references
+from compose_runner.analysis.write.references import ReadMethods, Reference, methods, references
 from compose_runner.analysis.write.report import words
 from compose_runner.analysis.write.report.accounts import accounts, facts, study_rows
 from compose_runner.analysis.write.report.input_images import (
@@ -30,7 +30,7 @@ from compose_runner.analysis.write.report.input_images import (
 from compose_runner.analysis.write.report.map_order import ResultMap, order_maps
 from compose_runner.analysis.write.report.map_sections import MapSection, describe_maps
 from compose_runner.analysis.write.report.saved_files import SavedFile, in_directory, tables_and_texts
-from compose_runner.analysis.write.report.study_names import StudyNames, groups_of
+from compose_runner.analysis.write.report.study_names import StudyNames, find_groups
 from compose_runner.analysis.write.viewer import ViewerMap, content_security_policy, source_hash, viewer
 from compose_runner.compose.environments import environment_named
 from compose_runner.escaping import visible
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from nimare.results import MetaResult
 
-    from compose_runner.analysis.write.report.study_names import Group
+    from compose_runner.analysis.write.report.study_names import UsedExperiments
 
 REPORT_FILENAME = "report.html"
 FIGURES = "figures"
@@ -110,10 +110,10 @@ class _Page:
 
     def render(self) -> str:
         """Make the page."""
-        groups: tuple[Group, ...] = ()
+        groups: tuple[UsedExperiments, ...] = ()
         names = StudyNames((), ())
         with self.problems.costing("names of the studies in the report"):
-            groups = groups_of(self.result)
+            groups = find_groups(self.result)
             names = StudyNames(self.metadata.get("studies") or (), groups)
         environment = environment_named(str(self.metadata.get("environment") or ""))
         neurostore = environment.neurostore_api.removesuffix("/api")
@@ -163,10 +163,10 @@ class _Page:
             )
         return []
 
-    def _methods(self) -> Methods:
+    def _methods(self) -> ReadMethods:
         with self.problems.costing("methods text of the report"):
             return methods(self.result.description_, self.result.bibtex_)
-        return Methods("", (), "")
+        return ReadMethods("", (), "")
 
     def _held_maps(self) -> tuple[list[ResultMap], list[ResultMap]]:
         """Divide the maps into those that the page holds, and the rest."""
@@ -231,12 +231,12 @@ class _Page:
             return accounts(self.metadata, self.group_names)
         return []
 
-    def _studies(self, names: StudyNames, groups: Sequence[Group], neurostore: str) -> Any:
+    def _studies(self, names: StudyNames, groups: Sequence[UsedExperiments], neurostore: str) -> Any:
         with self.problems.costing("table of the studies in the report"):
             return study_rows(self.metadata, names, groups, self.group_names, neurostore)
         return []
 
-    def _drawings(self, names: StudyNames, groups: Sequence[Group]) -> list[Drawing | str]:
+    def _drawings(self, names: StudyNames, groups: Sequence[UsedExperiments]) -> list[Drawing | str]:
         """Draw what only image-based results have; a text says why a figure is missing."""
         found = input_maps(self.result)
         if found is None or not 1 < len(found[1]) <= MOST_IMAGES:
@@ -260,7 +260,7 @@ class _Page:
             return words.parameters(self.specification) if self.specification else []
         return []
 
-    def _saved(self, texts: Methods) -> list[SavedFile]:
+    def _saved(self, texts: ReadMethods) -> list[SavedFile]:
         with self.problems.costing("tables in the report"):
             return tables_and_texts(
                 self.written,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from compose_runner.local.aws.call_faults import CallFaults
-    from compose_runner.local.aws.signatures import AccessKeys
+    from compose_runner.local.aws.request_signatures import AccessKeys
     from compose_runner.local.aws.tasks import Tasks
 
 

@@ -29,7 +29,7 @@ from compose_runner.local.aws.moto_patches.host import host
 from compose_runner.local.aws.moto_patches.patch import Kind, Patch
 
 if TYPE_CHECKING:
-    from compose_runner.local.aws.signatures import AccessKeys
+    from compose_runner.local.aws.request_signatures import AccessKeys
 
 
 @cache

@@ -16,7 +16,7 @@ from nimare.transforms import nlogp_to_z, p_to_z
 from scipy.special import ndtri
 
 from compose_runner.analysis.compute.map_names import described_maps, parse
-from compose_runner.analysis.compute.thresholds import alpha_of, is_below, threshold
+from compose_runner.analysis.compute.thresholds import find_alpha, is_below, threshold
 
 FDR = "corr-FDR_method-indep"
 MONTE_CARLO = "corr-FWE_method-montecarlo"
@@ -139,8 +139,8 @@ def test_tails_follow_from_what_made_the_map(estimator: Any, name: str, tails: i
 
 
 def test_alpha_is_the_correctors_where_it_takes_one() -> None:
-    assert alpha_of(FDRCorrector(alpha=0.01)) == 0.01
-    assert alpha_of(FWECorrector(method="bonferroni")) == alpha_of(None) == 0.05
+    assert find_alpha(FDRCorrector(alpha=0.01)) == 0.01
+    assert find_alpha(FWECorrector(method="bonferroni")) == find_alpha(None) == 0.05
 
 
 MONTE_CARLO_MAPS = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from compose_runner.analysis.select.foci import MNI, TALAIRACH, FociAccount, read_foci, space_of
+from compose_runner.analysis.select.foci import MNI, TALAIRACH, FociAccount, parse_space, read_foci
 from tests.support import synthetic
 
 STUDYSET = synthetic.random_studyset(2, analyses_per_study=1, foci_per_analysis=3)
@@ -93,7 +93,7 @@ def test_what_is_no_focus_is_left_out_with_the_reason(coordinates: Any, reason: 
     ],
 )
 def test_labels_of_spaces_are_read_in_any_spelling(label: str | None, space: str | None) -> None:
-    assert space_of(label) == space
+    assert parse_space(label) == space
     point, account = read(coordinates=[1, 2, 3], space=label)
     assert point is not None
     # NiMARE takes what it does not know for the space that it computes in

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from compose_runner.analysis.write.report.clusters import Contributions, Peak, contributions_of, peaks_of
+from compose_runner.analysis.write.report.clusters import Contributions, Peak, find_contributions, find_peaks
 
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72], [0, 0, 0, 1]])
 TARGET = "z_desc-mass_level-cluster_corr-FWE_method-montecarlo"
@@ -26,7 +26,7 @@ def _volume(*boxes: tuple[tuple[float, float, float], float]) -> np.ndarray:
 
 
 def _peaks(result: Any, target: str, contributions: list[Contributions]) -> list[Peak]:
-    peaks = peaks_of(result, target, contributions)
+    peaks = find_peaks(result, target, contributions)
     assert peaks is not None
     return peaks
 
@@ -56,7 +56,7 @@ def test_a_cluster_has_the_number_and_the_regions_of_the_label_at_its_peak(resul
 
 
 def test_a_cluster_has_the_contributions_of_the_label_at_its_peak(result: Any) -> None:
-    (contributions,) = contributions_of(result, TARGET)
+    (contributions,) = find_contributions(result, TARGET)
     assert contributions.clusters == (("positive", "1"), ("positive", "2"))
     assert dict(contributions.rows) == {"a-1": (1.0, 2.0), "b-1": (0.0, 1.0), "c-1": (0.0, 0.0)}
     cerebellum, insula = _peaks(result, TARGET, [contributions])
@@ -79,10 +79,10 @@ def test_a_map_without_correction_has_no_corrected_value(result: Any) -> None:
 def test_parts_of_the_statistic_are_not_counted_as_studies(result: Any) -> None:
     counts = result.tables.pop(f"{TARGET}_diag-FocusCounter_tab-counts_tail-positive")
     result.tables[f"{TARGET}_diag-Jackknife_tab-counts"] = counts
-    contributions = contributions_of(result, TARGET)
+    contributions = find_contributions(result, TARGET)
     assert not contributions[0].counted
     assert [peak.n_studies for peak in _peaks(result, TARGET, contributions)] == [None, None]
 
 
 def test_without_a_table_of_clusters_nothing_is_said_of_them(result: Any) -> None:
-    assert peaks_of(result, "stat", []) is None
+    assert find_peaks(result, "stat", []) is None
