@@ -272,13 +272,15 @@ def write(
     problems = problems or Problems()
     metadata["problems"] = problems.listed
     _describe_methods(result, metadata, problems)
+    clusters = None
     with directory.writing() as folder, saving_maps(result, folder, n_cores=options.n_cores):
         for name, table in result.tables.items():
             if table is not None:
                 with _write_atomically(folder, f"{name}.tsv", problems) as path:
                     write_table(table, path)
         with _write_atomically(folder, CLUSTERS_FILENAME, problems) as path:
-            write_table(cluster_rows(result, anatomy), path)
+            clusters = cluster_rows(result, anatomy)
+            write_table(clusters, path)
         with problems.costing("tables of the studies"):
             for name, table in study_tables(result, metadata).items():
                 with _write_atomically(folder, name, problems) as path:
@@ -298,7 +300,7 @@ def write(
         with problems.costing("report"), directory.writing() as folder:
             from compose_runner.analysis.write.report.writing import write_report
 
-            write_report(result, folder, metadata, problems, files_directory=directory.path)
+            write_report(result, folder, metadata, problems, files_directory=directory.path, clusters=clusters)
 
 
 def _describe_methods(result: MetaResult, metadata: Mapping[str, Any], problems: Problems) -> None:

@@ -25,8 +25,10 @@ from compose_runner.analysis.job import run_job
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.publish.cluster_tables import ENDING, expected_targets, selected_table, table_to_send_again
 from compose_runner.analysis.publish.uploads import upload_parts
+from compose_runner.analysis.write.atlases import anatomy
 from compose_runner.analysis.write.clusters import COLUMNS, cluster_rows
 from compose_runner.analysis.write.report import map_sections
+from compose_runner.analysis.write.report.clusters import peaks_by_map
 from compose_runner.analysis.write.report.map_order import order_maps
 from compose_runner.analysis.write.result_directory import ResultDirectory
 from compose_runner.specification.parsing import parse_specification
@@ -316,7 +318,8 @@ def test_a_map_with_a_negative_tail_only_is_described(folder: Path, caplog: pyte
     assert "1 cluster (1 in the negative tail) at p < 0.05" in caplog.text
     diagnostics = describe_diagnostics(result)
     maps = order_maps(result, diagnostics)
-    sections = map_sections.describe_maps(result, maps, diagnostics, folder / "figures", problems)
+    peaks = peaks_by_map(cluster_rows(result, anatomy))
+    sections = map_sections.describe_maps(result, maps, diagnostics, folder / "figures", problems, peaks=peaks)
     section = next(section for section in sections if section.map.name == name)
     assert (section.n_clusters, section.empty, section.problem) == (1, "", "")
     assert section.shown.startswith("p < .05, corrected (two-tailed); |z| ≥ 1.96")

@@ -23,7 +23,7 @@ from compose_runner.analysis.compute.coverage import Coverage
 from compose_runner.analysis.job import run_job
 from compose_runner.analysis.problems import Problems
 from compose_runner.analysis.write.pictures import projections, slices
-from compose_runner.analysis.write.report import input_images, map_sections, words, writing
+from compose_runner.analysis.write.report import input_images, words, writing
 from compose_runner.analysis.write.result_directory import STATE
 from compose_runner.analysis.write.result_record import run_may_write
 from compose_runner.commands.exit_codes import exit_with_code
@@ -211,7 +211,7 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(
 @pytest.mark.parametrize(
     ("owner", "part", "lost"),
     [
-        (map_sections, "find_peaks", 'class="clusters"'),
+        (writing, "peaks_by_map", 'class="clusters"'),
         (writing, "describe_maps", "<article"),
         (writing, "find_groups", None),
         (writing, "facts", "<dt>Studies"),

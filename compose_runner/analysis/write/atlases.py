@@ -35,6 +35,8 @@ NO_LABEL = "no label"
 NEAR_MM = 4.0
 """How far from a peak a region may be whose name is still given, with its distance."""
 
+_N_VALUES = 256
+_SIGNS = (-1, 0, 1)
 _SIDES = {"L": "Left", "R": "Right"}
 # the grid of the label volumes that a page gets: FSL's 2 mm, from left to right
 _GRID_SHAPE = (91, 109, 91)
@@ -95,6 +97,26 @@ class Share:
 
     name: str
     share: float
+
+
+class Labels(tuple[Label, ...]):
+    """The region at a place in each atlas; as a text ``Right insula (AAL3); Right insular cortex (Harvard-Oxford)``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """All of them with their atlases."""
+        return "; ".join(f"{label} ({label.atlas})" for label in self)
+
+
+class Shares(tuple[Share, ...]):
+    """What a cluster covers, largest part first; as a text ``Right insula 68 %; Right putamen 32 %``."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """All of them in percent."""
+        return "; ".join(f"{one.name} {100 * one.share:.0f} %" for one in self)
 
 
 class Atlas:
@@ -228,10 +250,14 @@ class Atlas:
         numbers = np.nan_to_num(data[voxels]).astype(np.int64)
         xyz = np.stack(voxels, axis=1) @ affine[:3, :3].T + affine[:3, 3]
         side = np.sign(np.rint(xyz[:, 0])).astype(np.int64)
-        rows = np.stack([numbers, self.values(xyz).astype(np.int64), side])
+        # one number for all three is sorted much faster than rows are
+        codes = (numbers * _N_VALUES + self.values(xyz)) * len(_SIGNS) + side + 1
         shares: dict[int, dict[str, int]] = {}
-        found, counts = np.unique(rows, axis=1, return_counts=True)
-        for (number, value, where), count in zip(found.T.tolist(), counts.tolist(), strict=True):
+        found, counts = np.unique(codes, return_counts=True)
+        rest, sides = np.divmod(found, len(_SIGNS))
+        keys = zip(*(one.tolist() for one in (*np.divmod(rest, _N_VALUES), sides)), strict=True)
+        for (number, value, at), count in zip(keys, counts.tolist(), strict=True):
+            where = _SIGNS[at]
             name = self.region(value, where) if value else NO_LABEL
             cluster = shares.setdefault(number, {})
             cluster[name] = cluster.get(name, 0) + count
@@ -306,7 +332,7 @@ def cluster_shares(mask: Any, affine: NDArray[np.floating[Any]] | None = None) -
 
 def anatomy(
     xyz: Sequence[float], cluster: NDArray[np.bool_] | None, affine: NDArray[np.floating[Any]]
-) -> dict[str, str]:
+) -> dict[str, Labels | Shares]:
     """Give the anatomical columns of a row of a table of clusters.
 
     Parameters
@@ -320,12 +346,11 @@ def anatomy(
 
     Returns
     -------
-    dict of str to str
-        ``label``: the region at the peak in each atlas; ``regions``: what the cluster covers, in percent.
+    dict of str to Labels or Shares
+        ``label``: the region at the peak in each atlas; ``regions``: what the cluster covers in the first.
     """
-    labels = "; ".join(f"{label} ({label.atlas})" for label in peak_labels(xyz))
     shares = [] if cluster is None else cluster_shares(cluster, affine)
-    return {"label": labels, "regions": "; ".join(f"{one.name} {100 * one.share:.0f} %" for one in shares)}
+    return {"label": Labels(peak_labels(xyz)), "regions": Shares(shares)}
 
 
 def _ordered(counts: dict[str, int]) -> list[Share]:

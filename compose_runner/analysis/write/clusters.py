@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 from nimare.meta.cbma.base import CBMAEstimator
+from scipy import ndimage
 
 from compose_runner.analysis.compute.description import TAILS
 from compose_runner.analysis.compute.map_names import parse
@@ -47,17 +48,17 @@ class Anatomy(Protocol):
 
     def __call__(
         self, xyz: tuple[float, float, float], members: NDArray[np.bool_] | None, affine: NDArray[np.float64], /
-    ) -> Mapping[str, str]:
-        """Give the columns of :data:`ANATOMY_COLUMNS`.
+    ) -> Mapping[str, Any]:
+        """Give the columns of :data:`ANATOMY_COLUMNS`: texts, or what has one.
 
         Parameters
         ----------
         xyz : tuple of float
             The peak, MNI, in mm.
         members : ndarray of bool, or None
-            The voxels of its cluster; None for a further peak.
+            The voxels of its cluster, in the least box that holds them; None for a further peak.
         affine : ndarray of shape (4, 4)
-            From voxels to mm.
+            From voxels of the box to mm.
         """
 
 
@@ -119,6 +120,7 @@ def _rows_of_map(result: MetaResult, diagnostic: Diagnostics, anatomy: Anatomy |
     peaks = table[["X", "Y", "Z"]].to_numpy(dtype=float)
     voxels = tuple(np.rint(apply_affine(np.linalg.inv(affine), peaks)).astype(int).T)
     labels = {tail: _volume(result, _label_map(target, tail)) for tail in TAILS}
+    boxes = {tail: {} if anatomy is None else _boxes(volume) for tail, volume in labels.items()}
     foci = {tail: _studies_with_foci(result, diagnostic, tail) for tail in TAILS}
     corrected = _values(result, target, voxels) if name.correction else [None] * len(table)
     p_corrected = _corrected_p(result, target, voxels) if name.correction else [None] * len(table)
@@ -141,7 +143,8 @@ def _rows_of_map(result: MetaResult, diagnostic: Diagnostics, anatomy: Anatomy |
         if not letter:
             row |= {"size_mm3": int(size), "n_studies": foci[tail].get(number)}
         if anatomy is not None:
-            row |= anatomy(xyz, None if letter or volume is None else np.equal(volume, number), affine)
+            box = boxes[tail].get(number) if not letter else None
+            row |= anatomy(xyz, *_cut(volume, number, box, affine))
         rows.append(row)
     return sorted(rows, key=lambda row: (TAILS.index(row["tail"]), row["cluster"], row["peak"]))
 
@@ -161,6 +164,22 @@ def _volume(result: MetaResult, name: str) -> NDArray[Any] | None:
     if result.maps.get(name) is None:
         return None
     return np.asarray(result.get_map(name).dataobj)
+
+
+def _boxes(volume: NDArray[Any] | None) -> dict[int, tuple[slice, ...]]:
+    """Find where each cluster of a label map is."""
+    found = [] if volume is None else ndimage.find_objects(np.nan_to_num(volume).astype(np.int32))
+    return {number: box for number, box in enumerate(found, start=1) if box is not None}
+
+
+def _cut(
+    volume: NDArray[Any] | None, number: int, box: tuple[slice, ...] | None, affine: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.float64]]:
+    if volume is None or box is None:
+        return None, affine
+    shifted = np.array(affine, dtype=float)
+    shifted[:3, 3] = apply_affine(affine, [axis.start for axis in box])
+    return np.equal(volume[box], number), shifted
 
 
 def _values(result: MetaResult, name: str, voxels: tuple[NDArray[np.int_], ...]) -> list[float | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ import rispy
 from bibtexparser import middlewares
 from markupsafe import Markup
 from pylatexenc.latex2text import LatexNodes2Text
+from pylatexenc.latexwalker import get_default_latex_context_db
 
 from compose_runner.analysis.write.markdown import markdown
 
@@ -29,6 +30,8 @@ _BARE = ("citealt", "citealp")  # "Eickhoff et al., 2012", within parentheses th
 _TWICE = re.compile(r"\b(was performed|were performed|was used)(?:\s+\1)+\b")
 _ARTICLE = re.compile(r"\ba\(n\) (?=(\w+))")
 _SPOKEN_WITH_VOWEL = "AEFHILMNORSX"  # letters whose names begin with a vowel: an MKDA kernel
+# what LaTeX takes for more than the letters that stand there
+_LATEX = re.compile(r"[\\{}$%~&#^_`'\"<>\n]|--|[!?]`")
 _OTHERS = "others"  # BibTeX's et al.
 _UNTITLED = "without a title"
 
@@ -290,9 +293,18 @@ def _reference(entry: Any) -> Reference:
 
 
 def _plain(latex: str) -> str:
+    if _LATEX.search(latex) is None:
+        return latex
     # a bare % would hide the rest of its line
     text = re.sub(r"(?<!\\)%", r"\\%", latex)
-    return str(LatexNodes2Text().latex_to_text(text, tolerant_parsing=True))
+    to_text, macros = _converter()
+    return str(to_text.latex_to_text(text, tolerant_parsing=True, latex_context=macros))
+
+
+@cache
+def _converter() -> tuple[LatexNodes2Text, Any]:
+    """What turns LaTeX into text, with the macros that it knows; making either takes longer than most texts."""
+    return LatexNodes2Text(), get_default_latex_context_db()
 
 
 def _author(author: Any) -> Author:

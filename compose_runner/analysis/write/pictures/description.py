@@ -54,10 +54,20 @@ def _tail(volume: Volume, threshold: float, sign: int, word: str, quantity: str)
     shown = data >= threshold if threshold else data > 0
     corner, data, shown = _crop(data, shown)
     labels, count = ndimage.label(shown)
-    peaks = ndimage.maximum_position(data, labels, np.arange(1, count + 1))
-    heights = [float(data[peak]) for peak in peaks]
-    order = sorted(range(count), key=lambda one: (-heights[one], peaks[one]))[:_NAMED]
-    named = [_peak(volume, corner + peaks[one], heights[one] * sign, quantity) for one in order]
+    voxels = np.flatnonzero(shown)
+    regions_of, values = labels.ravel()[voxels], data.ravel()[voxels]
+    heights = np.full(count + 1, -np.inf)
+    np.maximum.at(heights, regions_of, values)
+    highest = np.flatnonzero(values == heights[regions_of])
+    # of several voxels that are as high, which all are where clusters were corrected, one in the middle
+    highest = highest[np.argsort(regions_of[highest], kind="stable")]
+    found, first, n_as_high = np.unique(regions_of[highest], return_index=True, return_counts=True)
+    peaks = voxels[highest[first + n_as_high // 2]]
+    order = sorted((-heights[one], int(at)) for one, at in zip(found, peaks, strict=True))[:_NAMED]
+    named = [
+        _peak(volume, corner + np.array(np.unravel_index(at, data.shape)), -height * sign, quantity)
+        for height, at in order
+    ]
     regions = f"{count} {word} region{'s' if count > 1 else ''}"
     strongest = "with its peak at" if count == 1 else "strongest at"
     return f"{regions}, {strongest} {', '.join(named)}"

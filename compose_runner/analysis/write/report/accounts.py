@@ -155,6 +155,17 @@ def facts(metadata: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return found
 
 
+def n_used(metadata: Mapping[str, Any]) -> list[int | None]:
+    """How many studies of each group were used, where the record has it.
+
+    Parameters
+    ----------
+    metadata : mapping
+        The record of the run.
+    """
+    return [(group.get("used") or {}).get("studies") for group in (metadata.get("accounting") or {}).values() if group]
+
+
 @dataclass(frozen=True)
 class StudyRow:
     """A row of the table of studies; all texts are plain.

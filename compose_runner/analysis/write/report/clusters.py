@@ -6,21 +6,19 @@ import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from compose_runner.analysis.write.atlases import Label, Share, atlases, peak_labels
+import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nimare.results import MetaResult
+    from pandas import DataFrame
 
-_CLUSTER_ID = re.compile(r"(?:(?P<tail>\w+)Tail )?(?P<cluster>\d+)(?P<peak>[a-z]*)")
+    from compose_runner.analysis.write.atlases import Label, Share
+
 _TAIL = re.compile(r"(?:(?P<tail>\w+)Tail )?(?P<cluster>.+)")
-_TAILS = ("positive", "negative")
-_STATISTIC = re.compile(r"(?:Mass|Size|mass|size)$")
+_VALUES = ("z_corrected", "p_corrected", "z_uncorrected", "size_mm3", "n_studies")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Peak:
     ----------
     tail : str
         ``positive`` or ``negative``.
-    cluster : str
+    cluster : int
         Number of the cluster.
     letter : str
         Of a further peak; empty for the highest.
@@ -39,10 +37,10 @@ class Peak:
         MNI coordinates in mm.
     z_corrected, p_corrected, z_uncorrected : float or None
         Values there.
-    size_mm3 : float or None
+    size_mm3 : int or None
         Of the cluster.
     n_studies : int or None
-        Experiments with foci in the cluster.
+        Studies with foci in the cluster.
     labels : tuple of Label
         In each atlas.
     regions : tuple of Share
@@ -50,13 +48,13 @@ class Peak:
     """
 
     tail: str
-    cluster: str
+    cluster: int
     letter: str
     xyz: tuple[float, float, float]
     z_corrected: float | None
     p_corrected: float | None
     z_uncorrected: float | None
-    size_mm3: float | None = None
+    size_mm3: int | None = None
     n_studies: int | None = None
     labels: tuple[Label, ...] = ()
     regions: tuple[Share, ...] = ()
@@ -97,11 +95,6 @@ class Contributions:
         """Which of the shades 1 to 5 a value has."""
         return max(1, math.ceil(5 * value / (self.largest or 1)))
 
-    def contributing(self) -> dict[tuple[str, str], int]:
-        """How many experiments have foci in each cluster."""
-        values = np.array([values for _, values in self.rows]).reshape(len(self.rows), len(self.clusters))
-        return dict(zip(self.clusters, (values > 0).sum(axis=0).tolist(), strict=True)) if self.counted else {}
-
 
 def find_contributions(result: MetaResult, target: str) -> list[Contributions]:
     """Read how much each experiment contributes to each cluster of a described map.
@@ -131,135 +124,33 @@ def find_contributions(result: MetaResult, target: str) -> list[Contributions]:
     return found
 
 
-def find_peaks(result: MetaResult, target: str, contributions: list[Contributions]) -> list[Peak] | None:
-    """List the peaks of a described map's clusters.
-
-    NiMARE numbers clusters twice: in the table of a cluster-level correction by their peaks before correction, in the
-    label maps and the tables of contributions by those of the corrected map. Here a cluster has the number that it has
-    in the label map, at its peak.
+def peaks_by_map(rows: DataFrame) -> dict[str, list[Peak]]:
+    """Collect the peaks of each described map, in the order of their clusters.
 
     Parameters
     ----------
-    result : nimare.results.MetaResult
-        With its tables and maps.
-    target : str
-        The described map.
-    contributions : list of Contributions
-        Of this map.
-
-    Returns
-    -------
-    list of Peak or None
-        In the order of their clusters; None where there is no table of clusters.
+    rows : pandas.DataFrame
+        Of :func:`compose_runner.analysis.write.clusters.cluster_rows`, with the anatomy of
+        :func:`compose_runner.analysis.write.atlases.anatomy`.
     """
-    table = result.tables.get(f"{target}_tab-clust")
-    if table is None:
-        return None
-    contributing = {cluster: n for one in contributions for cluster, n in one.contributing().items()}
-    volumes = _label_volumes(result, target)
-    regions = {
-        (tail, str(label)): shares
-        for tail, volume in volumes.items()
-        for label, shares in atlases()[0].label_shares(volume.data, volume.affine).items()
-    }
-    values = _values(result, target)
-    numbers: dict[tuple[str, str], str] = {}
-    peaks = []
-    for row in _rows(table):
-        in_table = (row["tail"], row["cluster"])
-        first = not row["letter"]
-        if first and row["tail"] in volumes and (label := volumes[row["tail"]].get(row["xyz"])):
-            numbers[in_table] = f"{label:.0f}"
-        cluster = (row["tail"], numbers.get(in_table, row["cluster"]))
-        p, logp = values["p"].get(row["xyz"]), values["logp"].get(row["xyz"])
-        peaks.append(
+    found: dict[str, list[Peak]] = {}
+    for row in rows.to_dict("records"):
+        values = {key: None if pd.isna(row[key]) else row[key] for key in _VALUES}
+        found.setdefault(row["map"], []).append(
             Peak(
-                **{**row, "cluster": cluster[1]},
-                z_corrected=values["corrected"].get(row["xyz"]),
-                p_corrected=10**-logp if p is None and logp is not None else p,
-                z_uncorrected=values["uncorrected"].get(row["xyz"]),
-                n_studies=contributing.get(cluster) if first else None,
-                labels=tuple(peak_labels(row["xyz"])),
-                regions=tuple(regions.get(cluster, ())) if first else (),
+                tail=row["tail"],
+                cluster=row["cluster"],
+                letter="" if row["peak"] == 1 else chr(ord("a") + row["peak"] - 2),
+                xyz=(row["x"], row["y"], row["z"]),
+                labels=row["label"],
+                regions=row["regions"],
+                **values,
             )
         )
-    return sorted(peaks, key=lambda peak: (peak.tail == "negative", int(peak.cluster), peak.letter))
+    return found
 
 
 def _tail_and_cluster(column: str, tail: str) -> tuple[str, str]:
     match = _TAIL.fullmatch(column)
     assert match is not None
     return (match["tail"] or tail or "positive").lower(), match["cluster"]
-
-
-def _rows(table: Any) -> Iterator[dict[str, Any]]:
-    for row in table.to_dict("records"):
-        match = _CLUSTER_ID.fullmatch(str(row["Cluster ID"]))
-        if match is None:
-            continue
-        size = row["Cluster Size (mm3)"]
-        yield {
-            "tail": (match["tail"] or "positive").lower(),
-            "cluster": match["cluster"],
-            "letter": match["peak"],
-            "xyz": (float(row["X"]), float(row["Y"]), float(row["Z"])),
-            "size_mm3": float(size) if str(size).strip() else None,
-        }
-
-
-@dataclass(frozen=True)
-class _Volume:
-    """A map whose values can be asked for by place; without data it has none."""
-
-    data: Any = None
-    affine: Any = None
-
-    @classmethod
-    def of(cls, result: MetaResult, name: str) -> _Volume:
-        if result.maps.get(name) is None:
-            return cls()
-        image = result.get_map(name)
-        return cls(np.asarray(image.dataobj), image.affine)
-
-    def get(self, xyz: tuple[float, float, float]) -> float | None:
-        """The value at a place, if there is one."""
-        if self.data is None:
-            return None
-        voxel = np.rint(np.linalg.inv(self.affine) @ (*xyz, 1))[:3].astype(int)
-        if ((voxel < 0) | (voxel >= self.data.shape)).any():
-            return None
-        return float(self.data[tuple(voxel)])
-
-
-def _label_volumes(result: MetaResult, target: str) -> dict[str, _Volume]:
-    """The label map of each tail that has one."""
-    described = target.partition("_")[2]
-    names = {tail: "_".join(part for part in ("label", described, f"tail-{tail}") if part) for tail in _TAILS}
-    return {tail: _Volume.of(result, name) for tail, name in names.items() if result.maps.get(name) is not None}
-
-
-def _values(result: MetaResult, target: str) -> dict[str, _Volume]:
-    """What is known of a described map, and of what it is a correction of."""
-    rest = target.partition("_")[2]
-    if "corr-" not in rest:
-        return {"corrected": _Volume(), "p": _Volume(), "logp": _Volume(), "uncorrected": _Volume.of(result, target)}
-    return {
-        "corrected": _Volume.of(result, target),
-        "p": _Volume.of(result, f"p_{rest}"),
-        "logp": _Volume.of(result, f"logp_{rest}"),
-        "uncorrected": _Volume.of(result, _without_correction(target)),
-    }
-
-
-def _without_correction(target: str) -> str:
-    """Name the map that a map is a correction of."""
-    kept = []
-    for part in target.split("_"):
-        key, _, value = part.partition("-")
-        if key in ("level", "corr", "method", "tail"):
-            continue
-        if key != "desc":
-            kept.append(part)
-        elif described := _STATISTIC.sub("", value):
-            kept.append(f"desc-{described}")
-    return "_".join(kept)

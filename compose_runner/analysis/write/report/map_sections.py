@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compose_runner.analysis.compute.description import TAILS
 from compose_runner.analysis.write.atlases import in_sentence, peak_label
-from compose_runner.analysis.write.report.clusters import Contributions, Peak, find_contributions, find_peaks
+from compose_runner.analysis.write.report.clusters import Contributions, Peak, find_contributions
 from compose_runner.analysis.write.report.still_pictures import Picture, draw
 from compose_runner.analysis.write.report.words import count, level, number
 
@@ -44,6 +45,8 @@ class MapSection:
         Of the experiments.
     contributing : dict of str to str
         For a tail, whose experiments these are, where there are two groups.
+    n_used : dict of str to int
+        For a tail, how many studies could have contributed.
     pictures : list of Picture
         Slices and glass brain.
     empty : str
@@ -62,15 +65,11 @@ class MapSection:
     peaks: list[Peak] = field(default_factory=list)
     contributions: list[Contributions] = field(default_factory=list)
     contributing: dict[str, str] = field(default_factory=dict)
+    n_used: dict[str, int] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
     empty: str = ""
     same_as: str = ""
     problem: str = ""
-
-    @property
-    def n_experiments(self) -> int:
-        """How many experiments the contributions are of."""
-        return max((len(one.rows) for one in self.contributions), default=0)
 
     @property
     def n_clusters(self) -> int:
@@ -89,6 +88,9 @@ def describe_maps(
     diagnostics: Sequence[Mapping[str, Any]],
     figures: Path,
     problems: Problems,
+    *,
+    peaks: Mapping[str, list[Peak]],
+    n_used: Sequence[int | None] = (),
     groups: tuple[str, ...] = (),
 ) -> list[MapSection]:
     """Describe every map that NiMARE's diagnostics described.
@@ -105,6 +107,10 @@ def describe_maps(
         Where pictures go.
     problems : Problems
         What cannot be made is added.
+    peaks : mapping of str to list of Peak
+        Of each map's clusters.
+    n_used : sequence of int or None
+        Studies of each group that were used.
     groups : tuple of str
         What the groups are called, if there are two.
     """
@@ -115,8 +121,12 @@ def describe_maps(
             continue
         section = MapSection(f"map-{place}", place, one, shown_at(described[one.name], one))
         sections.append(section)
+        counted = _counted(described[one.name])
+        section.n_used = {
+            tail: n for tail, group in counted.items() if group <= len(n_used) and (n := n_used[group - 1])
+        }
         if len(groups) > 1:
-            section.contributing = _contributing(described[one.name], groups)
+            section.contributing = {tail: groups[group - 1] for tail, group in counted.items()}
         values = result.maps[one.name]
         same = next((s for s in sections[:-1] if np.array_equal(result.maps[s.map.name], values)), None)
         if same is not None:
@@ -124,23 +134,22 @@ def describe_maps(
             section.summary = same.summary
             continue
         with problems.costing(f"table of the clusters of {one.name} in the report"):
-            _fill(section, result, described[one.name])
+            _fill(section, result, described[one.name], peaks.get(one.name, []))
         image = result.get_map(one.name)
         section.pictures = draw(image, one.name, one.threshold, figures, problems, quantity=one.heading.quantity)
     return sections
 
 
-def _contributing(about: Mapping[str, Any], groups: tuple[str, ...]) -> dict[str, str]:
-    """Whose foci each tail's contributions count; NiMARE's own diagnostics count those of the first group."""
+def _counted(about: Mapping[str, Any]) -> dict[str, int]:
+    """Of which group each tail's contributions are; NiMARE's own diagnostics count those of the first."""
     numbers = (about.get("contributions") or {}).get("group") or {}
-    return {tail: groups[(numbers.get(tail) or 1) - 1] for tail in ("positive", "negative")}
+    return {tail: numbers.get(tail) or 1 for tail in TAILS}
 
 
-def _fill(section: MapSection, result: MetaResult, about: Mapping[str, Any]) -> None:
+def _fill(section: MapSection, result: MetaResult, about: Mapping[str, Any], peaks: list[Peak]) -> None:
     name = section.map.name
     section.contributions = find_contributions(result, name)
-    peaks = find_peaks(result, name, section.contributions)
-    if peaks is None:
+    if result.tables.get(f"{name}_tab-clust") is None:
         section.problem = "The table of clusters could not be made."
         return
     section.peaks = peaks
@@ -210,4 +219,5 @@ def _largest(result: MetaResult, name: str) -> tuple[str, float]:
 
 
 def _place(xyz: Sequence[float]) -> str:
-    return f"({', '.join(number(one, 0) for one in xyz)})"
+    coordinates = ",\u00a0".join(number(one, 0) for one in xyz)  # on one line
+    return f"({coordinates})"

@@ -15,11 +15,13 @@ import jinja2
 from markupsafe import Markup
 
 from compose_runner.analysis.problems import Problems
-from compose_runner.analysis.write.atlases import atlases
+from compose_runner.analysis.write.atlases import anatomy, atlases
+from compose_runner.analysis.write.clusters import cluster_rows
 from compose_runner.analysis.write.maps import save_maps
 from compose_runner.analysis.write.references import ReadMethods, Reference, methods, references
 from compose_runner.analysis.write.report import words
-from compose_runner.analysis.write.report.accounts import accounts, facts, study_rows
+from compose_runner.analysis.write.report.accounts import accounts, facts, n_used, study_rows
+from compose_runner.analysis.write.report.clusters import peaks_by_map
 from compose_runner.analysis.write.report.input_images import (
     MOST_IMAGES,
     Drawing,
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nimare.results import MetaResult
+    from pandas import DataFrame
 
+    from compose_runner.analysis.write.report.clusters import Peak
     from compose_runner.analysis.write.report.study_names import UsedExperiments
 
 REPORT_FILENAME = "report.html"
@@ -55,6 +59,7 @@ def write_report(
     problems: Problems | None = None,
     *,
     files_directory: Path | None = None,
+    clusters: DataFrame | None = None,
 ) -> Path:
     """Write the report of a result, and its still pictures.
 
@@ -70,6 +75,9 @@ def write_report(
         What could not be made so far, which the report lists; the figures that cannot be drawn are added.
     files_directory : pathlib.Path, optional
         Where the result's maps and tables are; they are written for the page alone without it.
+    clusters : pandas.DataFrame, optional
+        Clusters and peaks of the described maps with their anatomy, where they are known already: see
+        :func:`compose_runner.analysis.write.clusters.cluster_rows`.
 
     Returns
     -------
@@ -81,7 +89,7 @@ def write_report(
         written = Path(folder)
         if files_directory is None:
             save_maps(result, written)
-        page = _Page(result, metadata, problems, written, directory / FIGURES).render()
+        page = _Page(result, metadata, problems, written, directory / FIGURES, clusters).render()
     path = directory / REPORT_FILENAME
     path.write_text(page, encoding="utf-8", errors="replace")
     return path
@@ -91,13 +99,20 @@ class _Page:
     """What the template shows."""
 
     def __init__(
-        self, result: MetaResult, metadata: Mapping[str, Any], problems: Problems, written: Path, figures: Path
+        self,
+        result: MetaResult,
+        metadata: Mapping[str, Any],
+        problems: Problems,
+        written: Path,
+        figures: Path,
+        clusters: DataFrame | None,
     ) -> None:
         self.result = result
         self.metadata = metadata
         self.problems = problems
         self.written = written
         self.figures = figures
+        self.clusters = clusters
         self.specification: Mapping[str, Any] = metadata.get("specification") or {}
         self.group_names = words.group_names(self.specification)
         self.diagnostics = _diagnostics(result, metadata)
@@ -159,9 +174,22 @@ class _Page:
             called = tuple(name or f"group {place}" for place, name in enumerate(self.group_names, start=1))
             paired = getattr(self.result.estimator, "dataset2", None) is not None
             return describe_maps(
-                self.result, self.maps, self.diagnostics, self.figures, self.problems, called if paired else ()
+                self.result,
+                self.maps,
+                self.diagnostics,
+                self.figures,
+                self.problems,
+                peaks=self._peaks(),
+                n_used=n_used(self.metadata),
+                groups=called if paired else (),
             )
         return []
+
+    def _peaks(self) -> dict[str, list[Peak]]:
+        with self.problems.costing("tables of the clusters in the report"):
+            rows = cluster_rows(self.result, anatomy) if self.clusters is None else self.clusters
+            return peaks_by_map(rows)
+        return {}
 
     def _methods(self) -> ReadMethods:
         with self.problems.costing("methods text of the report"):

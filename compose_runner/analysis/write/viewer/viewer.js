@@ -129,6 +129,13 @@
       apply();
     });
   };
+  let drawing = 0; // nor can one for each of the steps of a key that is held
+  const redraw = () => {
+    drawing ||= requestAnimationFrame(() => {
+      drawing = 0;
+      engine.drawScene();
+    });
+  };
   const tune = (volume) => {
     const high = Math.max(Math.abs(volume.global_min), Math.abs(volume.global_max)) || 1;
     const threshold = Number(part("threshold").value), tail = part("tail").value;
@@ -145,9 +152,10 @@
     part("key-high").textContent = minus(high, digits);
     part("key-low-negative").textContent = minus(-threshold, digits);
     part("key-high-negative").textContent = minus(-high, digits);
-    for (const name of ["key-low", "key-positive", "key-high"]) part(name).hidden = !positive;
-    const below = negative && volume.global_min < 0;
+    const above = positive && volume.global_max >= least, below = negative && volume.global_min <= -least;
+    for (const name of ["key-low", "key-positive", "key-high"]) part(name).hidden = !above;
     for (const name of ["key-low-negative", "key-negative", "key-high-negative"]) part(name).hidden = !below;
+    part("key-none").hidden = above || below;
   };
   const apply = () => {
     if (!engine.volumes[1]) return;
@@ -187,9 +195,10 @@
     const high = Math.max(Math.abs(volume.global_min), Math.abs(volume.global_max)) || 1;
     const step = 10 ** Math.floor(Math.log10(high / 100));
     for (const field of [part("threshold"), part("threshold-number")]) {
-      field.max = String(Math.ceil(high / step) * step);
+      // a map that does not reach its threshold begins with it too, and shows nothing
+      field.max = String(Math.ceil(Math.max(high, map.threshold) / step) * step);
       field.step = String(step);
-      field.value = String(clamp(map.threshold, 0, high));
+      field.value = String(map.threshold);
     }
     part("threshold-name").textContent = `Threshold (least |${map.quantity}|)`;
     part("tail").disabled = volume.global_min >= 0;
@@ -228,7 +237,7 @@
     await start();
     if (!engine) return false;
     engine.scene.crosshairPos = engine.mm2frac(place);
-    engine.drawScene();
+    redraw();
     read();
     marked(place);
     return true;
